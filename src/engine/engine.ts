@@ -1,0 +1,87 @@
+import type { Duplex } from "node:stream";
+
+/** Everything an engine needs to start a machine: plain data, frozen, checked before it gets here. */
+export interface EngineConfig {
+  /** 12 hex digits. */
+  readonly id: string;
+  readonly architecture: "x64" | "arm64";
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly kernel: GuestKernel;
+  /** Path of the EROFS image; the engine exposes it read-only. */
+  readonly rootfs: string;
+  readonly network: "user" | "none";
+  /** A folder of this machine alone, for sockets and scratch files; removed by the caller afterwards. */
+  readonly directory: string;
+}
+
+/** What a machine boots: made by `kernel/`. */
+export interface GuestKernel {
+  /** bzImage or vmlinux (x64), Image (arm64). */
+  readonly image: string;
+  /** newc archive with the modules and the agent. */
+  readonly initramfs: string;
+  /** As `uname -r` prints it. */
+  readonly release: string;
+}
+
+/** What `probe` found. Never a thrown error: "why can I not run here" is the first question of every user. */
+export interface EngineSupport {
+  readonly usable: boolean;
+  /** "kvm", "hvf", "tcg" ... when usable. */
+  readonly accelerator?: string;
+  /** False for software emulation, which is no security boundary. */
+  readonly isolating: boolean;
+  /** What was found, in one line: "QEMU 7.2.22, KVM". */
+  readonly detail: string;
+  /** When not usable (or usable only slowly): why, and what to do about it. */
+  readonly reason?: string;
+  readonly remedy?: string;
+}
+
+/** How a machine ended. */
+export type EngineExit =
+  | { readonly kind: "powered-off" }
+  | { readonly kind: "killed" }
+  | { readonly kind: "panic"; readonly console: readonly string[] }
+  | { readonly kind: "failed"; readonly detail: string; readonly console: readonly string[] };
+
+/** How the agent finds the root image and the network on this engine; goes into the agent's `setup` request. */
+export interface GuestDevices {
+  /** Module groups to load before the root is mounted: "blk", "pmem", "net" ... */
+  readonly modules: readonly string[];
+  /** "/dev/vda", "/dev/pmem0" */
+  readonly rootDevice: string;
+  readonly dax: boolean;
+  readonly network?: GuestNetwork;
+}
+
+export interface GuestNetwork {
+  readonly interface: string;
+  /** "10.0.2.15/24" */
+  readonly address: string;
+  readonly gateway: string;
+  readonly nameservers: readonly string[];
+}
+
+/** A started machine as its engine sees it. */
+export interface EngineMachine extends AsyncDisposable {
+  /** Connects when the guest agent opens its end; the ordered byte stream of the agent protocol. */
+  readonly agent: Promise<Duplex>;
+  readonly devices: GuestDevices;
+  /** Resolves once when the machine is gone; never rejects. */
+  readonly exited: Promise<EngineExit>;
+  /** Process that carries the guest, for accounting; ours for in-process monitors. */
+  readonly pid: number;
+  /** The guest console's last lines, oldest first. */
+  consoleLines(): readonly string[];
+  /** Ends the machine at once, without asking the guest. Idempotent. */
+  kill(): Promise<void>;
+}
+
+export interface Engine {
+  readonly name: "vmm" | "qemu";
+  probe(): Promise<EngineSupport>;
+  /** Starts the guest; resolves as soon as it runs, before the agent answers. */
+  start(config: EngineConfig): Promise<EngineMachine>;
+}

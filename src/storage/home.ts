@@ -1,0 +1,44 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/**
+ * Where supermachine keeps things: `$SUPERMACHINE_HOME`, or `~/.supermachine`. All paths of the product are made
+ * here, so that this file is the map of the folder.
+ */
+export class Home {
+  readonly root: string;
+
+  constructor(root: string = process.env["SUPERMACHINE_HOME"] ?? join(homedir(), ".supermachine")) {
+    this.root = root;
+  }
+
+  /** Verified content by digest: `blobs/sha256/<hex>`. */
+  get blobs(): string {
+    return join(this.root, "blobs");
+  }
+
+  /** Names of images, and what each resolves to. */
+  get images(): string {
+    return join(this.root, "images");
+  }
+
+  /** EROFS images by content key. */
+  get rootfs(): string {
+    return join(this.root, "rootfs");
+  }
+
+  /** Unpacked guest kernels by release, and initramfs archives by content key. */
+  get kernels(): string {
+    return join(this.root, "kernels");
+  }
+
+  /** One folder per machine. */
+  get machines(): string {
+    return join(this.root, "machines");
+  }
+
+  /** Unfinished files; anything here whose owner is dead may be deleted. */
+  get temporary(): string {
+    return join(this.root, "tmp");
+  }
+}
