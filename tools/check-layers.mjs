@@ -8,7 +8,7 @@ import { dirname, join, normalize, relative } from "node:path";
 /** Lower layers first. Folders in one row may not import each other. */
 const layers = [
   ["errors", "abi", "lifetime", "progress"],
-  ["memory", "snapshot", "storage"],
+  ["memory", "snapshot", "storage", "tar"],
   ["bus", "virtio"],
   ["devices", "arch", "net"],
   ["hypervisor"],
