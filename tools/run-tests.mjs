@@ -10,7 +10,13 @@ import { spec } from "node:test/reporters";
 const levels = {
   unit: { folders: ["dist/src"], concurrency: 2, timeoutMs: 60_000 },
   tools: {
-    folders: ["dist/tests/rootfs", "dist/tests/image", "dist/tests/agent", "dist/tests/cli", "dist/tests/docs"],
+    folders: [
+      "dist/tests/rootfs",
+      "dist/tests/image",
+      "dist/tests/agent",
+      "dist/tests/cli",
+      "dist/tests/docs",
+    ],
     concurrency: 2,
     timeoutMs: 300_000,
   },
