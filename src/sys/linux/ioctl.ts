@@ -1,0 +1,29 @@
+import type { Fd } from "../../abi/fd.ts";
+import { NativeFunction } from "../native-function.ts";
+import { consumeErrno } from "./system-error.ts";
+
+const withInteger = new NativeFunction<[number, number, number | bigint], number>(
+  "int ioctl(int fd, unsigned long request, uintptr_t argument)",
+);
+const withBuffer = new NativeFunction<[number, number, Uint8Array], number>(
+  "int ioctl(int fd, unsigned long request, void *argument)",
+);
+
+/**
+ * ioctl with an integer argument (0 where there is none). Returns a negative errno on failure.
+ *
+ * Safety: the request must be one that takes an integer, or nothing.
+ */
+export function ioctl(fd: Fd, request: number, argument: number | bigint = 0): number {
+  return consumeErrno(withInteger.call(fd, request, argument));
+}
+
+/**
+ * ioctl with a pointer to `bytes`, which the kernel reads and may write. Returns a negative errno on failure.
+ *
+ * Safety: the request must take a pointer, and `bytes` must be at least as long as what the kernel reads and writes
+ * there, flexible arrays included.
+ */
+export function ioctlBytes(fd: Fd, request: number, bytes: Uint8Array): number {
+  return consumeErrno(withBuffer.call(fd, request, bytes));
+}

@@ -1,0 +1,68 @@
+import koffi, { type LibraryHandle } from "koffi";
+
+/** What may be handed to C: integers, text, and buffers (passed by address, never copied). */
+export type NativeArgument = number | bigint | string | Uint8Array;
+
+/** With SUPERMACHINE_TRACE_CALLS=1 every native call is printed to stderr with its result and duration. */
+const tracing = process.env["SUPERMACHINE_TRACE_CALLS"] === "1";
+let library: LibraryHandle | undefined;
+
+/**
+ * One function of the C library, looked up when it is first called, so that importing this costs nothing and does
+ * not fail on a system that lacks the function.
+ *
+ * Safety: the prototype must be the true one. Nothing checks it, and a wrong one corrupts memory.
+ */
+export class NativeFunction<Args extends readonly NativeArgument[], Result extends number | bigint> {
+  readonly #prototype: string;
+  #bound: ((...args: Args) => Result) | undefined;
+
+  constructor(prototype: string) {
+    this.#prototype = prototype;
+  }
+
+  get call(): (...args: Args) => Result {
+    this.#bound ??= this.#bind();
+    return this.#bound;
+  }
+
+  #bind(): (...args: Args) => Result {
+    library ??= koffi.load(null);
+    const bound: (...args: Args) => Result = library.func(this.#prototype);
+    return tracing ? traced(this.#prototype, bound) : bound;
+  }
+}
+
+/** `errno` of the native call that this thread made last. Nothing else may be called in between. */
+export function lastErrno(): number {
+  return koffi.errno();
+}
+
+/**
+ * A zero-copy ArrayBuffer over foreign memory.
+ *
+ * Safety: `[address, address + length)` must be mapped for as long as anyone touches the buffer or a view of it. It
+ * cannot be detached on Node 20, so a view used after unmapping ends the process.
+ */
+export function foreignBuffer(address: bigint, length: number): ArrayBuffer {
+  return koffi.view(address, length);
+}
+
+function traced<Args extends readonly NativeArgument[], Result extends number | bigint>(
+  prototype: string,
+  bound: (...args: Args) => Result,
+): (...args: Args) => Result {
+  const name = /(\w+)\(/.exec(prototype)?.[1] ?? prototype;
+  return (...args) => {
+    const start = process.hrtime.bigint();
+    const result = bound(...args);
+    const error = koffi.errno();
+    const micros = Number(process.hrtime.bigint() - start) / 1000;
+    const shown = args.map((value) =>
+      value instanceof Uint8Array ? `<${value.length} bytes>` : String(value),
+    );
+    process.stderr.write(`${name}(${shown.join(", ")}) = ${result} in ${micros.toFixed(1)} µs\n`);
+    koffi.errno(error);
+    return result;
+  };
+}
