@@ -1,0 +1,15 @@
+export { type ErrorCode, errorCodes } from "./errors/codes.ts";
+export { SupermachineError, type WireError } from "./errors/supermachine-error.ts";
+export { type Diagnosis, type DoctorCheck, doctor } from "./machine/doctor.ts";
+export type { Execution } from "./machine/execution.ts";
+export {
+  Image,
+  type ImageDetails,
+  type ImageInfo,
+  type ImportOptions,
+  type PullOptions,
+} from "./machine/image.ts";
+export { Machine } from "./machine/machine.ts";
+export type { MachineFiles } from "./machine/machine-files.ts";
+export type * from "./machine/types.ts";
+export type { ProgressEvent } from "./progress/progress.ts";

@@ -1,0 +1,30 @@
+import type { Agent } from "../agent/requests.ts";
+import type { GuestDefaults } from "./guest-command.ts";
+import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
+
+/**
+ * How a `Machine` object reaches its machine: the monitor in this process, or the control socket of one in another
+ * process, or, when it has ended, the files it left.
+ */
+export interface MachineLink {
+  readonly id: string;
+  readonly name: string;
+  readonly defaults: GuestDefaults;
+  /** Grows while the machine starts and is used. */
+  readonly timings: PhaseTiming[];
+  /** Throws `MACHINE_NOT_RUNNING` once the machine has ended. */
+  agent(): Agent;
+  /** Turns the failure of an agent request into the error that names its reason: a panic, a stop, or itself. */
+  explain(error: unknown): Promise<Error>;
+  info(): Promise<MachineInfo>;
+  wait(options?: { signal?: AbortSignal | undefined }): Promise<MachineExit>;
+  stop(options: StopOptions): Promise<MachineExit>;
+  kill(): Promise<MachineExit>;
+  logs(options: LogOptions): AsyncIterable<LogEntry>;
+  /** Deletes what is left of a machine that has ended. */
+  remove(): Promise<void>;
+  /** Lets go of sockets; the machine goes on, unless it lives in this process. */
+  close(): void;
+  /** True when the machine was made by this process and is not detached: disposing ends it. */
+  readonly owned: boolean;
+}

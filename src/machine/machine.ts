@@ -1,0 +1,314 @@
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import { createMachine } from "./create-machine.ts";
+import { Execution } from "./execution.ts";
+import { commandLine } from "./guest-command.ts";
+import { MachineFiles } from "./machine-files.ts";
+import type { MachineLink } from "./machine-link.ts";
+import { connectMachine, listMachines } from "./machine-registry.ts";
+import { openForward } from "./port-forward.ts";
+import type {
+  ExecOptions,
+  Forward,
+  ForwardOptions,
+  ListOptions,
+  LogEntry,
+  LogOptions,
+  LookupOptions,
+  MachineExit,
+  MachineInfo,
+  MachineOptions,
+  PhaseTiming,
+  RunOptions,
+  StopOptions,
+} from "./types.ts";
+
+/**
+ * A microVM that runs an image.
+ *
+ * A machine idles until it is given commands (`exec`, `run`, `shell`), or runs one main command (`command` option) and
+ * stops with it. Its root file system is the image with a writable layer in guest memory: what is written is gone when
+ * the machine stops.
+ *
+ * @example
+ * ```ts
+ * import { Machine } from "supermachine";
+ *
+ * await using machine = await Machine.create("busybox", { memory: "256MiB" });
+ * const { stdout } = await machine.exec(["echo", "hello"]);
+ * console.log(stdout); // hello
+ * ```
+ */
+export class Machine implements AsyncDisposable {
+  readonly #link: MachineLink;
+  /** Files inside the machine. */
+  readonly files: MachineFiles;
+
+  /** Not for callers: `Machine.create` and `Machine.connect` make machines. */
+  constructor(link: MachineLink) {
+    this.#link = link;
+    this.files = new MachineFiles(link);
+  }
+
+  /**
+   * Pulls the image where needed, starts a machine of it, and resolves when the machine takes commands.
+   *
+   * @param image An image reference ("python:3.12-slim"), or a transport: "oci:DIR[:TAG]", "oci-archive:FILE",
+   * "docker-archive:FILE".
+   * @throws SupermachineError `INVALID_ARGUMENT`, `INVALID_REFERENCE`, `IMAGE_NOT_FOUND` and the other image errors,
+   * `NAME_IN_USE`, `PORT_IN_USE`, `ENGINE_UNAVAILABLE`, `KERNEL_NOT_FOUND`, `BOOT_FAILED`, `BOOT_TIMEOUT`,
+   * `GUEST_PANIC`, `ABORTED`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { cpus: 1, env: { GREETING: "hi" }, network: "none" });
+   * console.log((await machine.shell("echo $GREETING")).stdout); // hi
+   * ```
+   */
+  static async create(image: string, options: MachineOptions = {}): Promise<Machine> {
+    return new Machine(await createMachine(image, options));
+  }
+
+  /**
+   * Finds a machine of any process by its name, its id, or the first digits of its id (at least one, if only one
+   * machine's id starts with them). Machines that have ended are found as well: their log and their end can be read.
+   *
+   * @throws SupermachineError `MACHINE_NOT_FOUND`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { name: "worker" });
+   * const same = await Machine.connect("worker");
+   * console.log(same.id === machine.id); // true
+   * ```
+   */
+  static async connect(nameOrId: string, options: LookupOptions = {}): Promise<Machine> {
+    return new Machine(await connectMachine(nameOrId, options));
+  }
+
+  /**
+   * The machines of every process, oldest first; those that have ended only with `all`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * for (const { name, state, image } of await Machine.list({ all: true })) console.log(name, state, image);
+   * ```
+   */
+  static list(options: ListOptions = {}): Promise<MachineInfo[]> {
+    return listMachines(options);
+  }
+
+  /** 12 hex digits. */
+  get id(): string {
+    return this.#link.id;
+  }
+
+  get name(): string {
+    return this.#link.name;
+  }
+
+  /** How long each step of the machine's start took, in milliseconds. */
+  get timings(): readonly PhaseTiming[] {
+    return this.#link.timings;
+  }
+
+  /**
+   * Runs a command. Await the result, or use the handle's streams while it runs. A command that fails is a result
+   * like any other unless `check` is given; a command that cannot be started rejects.
+   *
+   * @throws SupermachineError (when awaited) `COMMAND_NOT_FOUND`, `COMMAND_NOT_EXECUTABLE`, `USER_NOT_FOUND`,
+   * `WORKING_DIRECTORY`, `EXEC_FAILED` with `check`, `OUTPUT_LIMIT`, `ABORTED`, `GUEST_PANIC`, `MACHINE_EXITED`,
+   * `MACHINE_NOT_RUNNING`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox");
+   * const { exitCode, stderr } = await machine.exec(["ls", "/nowhere"]);
+   * console.log(exitCode, stderr);
+   *
+   * const sort = machine.exec(["sort"], { stdin: "pipe" });
+   * sort.stdin.end("b\na\n");
+   * for await (const chunk of sort.stdout) process.stdout.write(chunk); // a, b
+   * ```
+   */
+  exec(argv: readonly string[], options: ExecOptions & { encoding: "buffer" }): Execution<Uint8Array>;
+  exec(argv: readonly string[], options?: ExecOptions): Execution;
+  exec(argv: readonly string[], options: ExecOptions = {}): Execution<string | Uint8Array> {
+    return new Execution(this.#link, argv, options);
+  }
+
+  /**
+   * Runs what the image is made to run, by docker's rules: its Entrypoint with `argv` in place of its Cmd.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox");
+   * const { stdout } = await machine.run(["echo", "hello"]);
+   * console.log(stdout); // hello
+   * ```
+   */
+  run(argv: readonly string[], options: RunOptions & { encoding: "buffer" }): Execution<Uint8Array>;
+  run(argv?: readonly string[], options?: RunOptions): Execution;
+  run(argv: readonly string[] = [], options: RunOptions = {}): Execution<string | Uint8Array> {
+    const { entrypoint, ...exec } = options;
+    const command = commandLine(this.#link.defaults, { argv, entrypoint });
+    if (command.length === 0)
+      throw new SupermachineError("INVALID_ARGUMENT", "The image names no command to run", {
+        hint: "Pass a command",
+      });
+    return new Execution(this.#link, command, exec);
+  }
+
+  /**
+   * Runs a script with the guest's `/bin/sh`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox");
+   * const { stdout } = await machine.shell("seq 3 | tail -n 1", { check: true });
+   * console.log(stdout); // 3
+   * ```
+   */
+  shell(script: string, options: ExecOptions & { encoding: "buffer" }): Execution<Uint8Array>;
+  shell(script: string, options?: ExecOptions): Execution;
+  shell(script: string, options: ExecOptions = {}): Execution<string | Uint8Array> {
+    return new Execution(this.#link, ["/bin/sh", "-c", script], options);
+  }
+
+  /**
+   * Opens a port of this host that leads to a TCP port on the guest's loopback interface, until it is closed.
+   *
+   * @throws SupermachineError `PORT_IN_USE`, `PERMISSION_DENIED`, `INVALID_ARGUMENT`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox");
+   * await machine.shell("mkdir /www && echo hello >/www/index.html && httpd -p 8080 -h /www");
+   * await using web = await machine.forward({ guestPort: 8080 });
+   * console.log(await (await fetch(`http://127.0.0.1:${web.port}/`)).text()); // hello
+   * ```
+   */
+  forward(options: ForwardOptions): Promise<Forward> {
+    return openForward(() => this.#link.agent(), options);
+  }
+
+  /**
+   * What the main command has printed, oldest first. The log is bounded: of very long output the oldest part is
+   * dropped.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { command: ["echo", "done"] });
+   * for await (const entry of machine.logs({ follow: true })) process.stdout.write(entry.bytes); // done
+   * ```
+   */
+  logs(options: LogOptions = {}): AsyncIterable<LogEntry> {
+    return this.#link.logs(options);
+  }
+
+  /**
+   * What is known about the machine now.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox");
+   * const { state, engine, accelerator } = await machine.info();
+   * console.log(state, engine, accelerator);
+   * ```
+   */
+  info(): Promise<MachineInfo> {
+    return this.#link.info();
+  }
+
+  /**
+   * Resolves when the machine has ended, with how; at once when it already has.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { command: ["sh", "-c", "exit 3"] });
+   * console.log((await machine.wait()).exitCode); // 3
+   * ```
+   */
+  wait(options: { signal?: AbortSignal | undefined } = {}): Promise<MachineExit> {
+    return this.#link.wait(options);
+  }
+
+  /**
+   * Ends the machine in an orderly way: the image's stop signal to the main command, then file systems are synced and
+   * the guest powers off; killed when that takes too long. Resolves when the machine has ended; may be called twice.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * const machine = await Machine.create("busybox");
+   * await machine.stop({ timeoutMs: 5_000 });
+   * await machine.remove();
+   * ```
+   */
+  stop(options: StopOptions = {}): Promise<MachineExit> {
+    return this.#link.stop(options);
+  }
+
+  /**
+   * Ends the machine at once, without asking the guest.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox");
+   * console.log((await machine.kill()).reason); // killed
+   * ```
+   */
+  kill(): Promise<MachineExit> {
+    return this.#link.kill();
+  }
+
+  /**
+   * Deletes what a machine has left: its record, its name, its log. It must have ended.
+   *
+   * @param options `force` kills the machine first when it runs.
+   * @throws SupermachineError `MACHINE_RUNNING`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * const machine = await Machine.create("busybox");
+   * await machine.remove({ force: true });
+   * ```
+   */
+  async remove(options: { force?: boolean | undefined } = {}): Promise<void> {
+    if (options.force === true) await this.#link.kill();
+    await this.#link.remove();
+  }
+
+  /** Stops and removes a machine that this process made; of any other it only lets go. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#link.owned) {
+      await this.#link.stop({});
+      await this.#link.remove();
+    }
+    this.#link.close();
+  }
+}
