@@ -13,6 +13,7 @@ export const errorCodes = {
   PLATFORM_MISMATCH: "The image has no variant for the wanted platform",
   DIGEST_MISMATCH: "Content does not match its digest",
   ARCHIVE_INVALID: "An archive or layer is damaged or hostile; the entry is named",
+  ROOTFS_LIMIT: "A file of the image is more than the root file system's format can hold; the path is named",
   UNSUPPORTED_MEDIA: "A media type or compression is not supported",
   NO_SPACE: "The disk is full",
   PERMISSION_DENIED: "The system refused access",
