@@ -1,0 +1,218 @@
+import { addressSpaceEnd, type Gpa } from "./address.ts";
+import { GuestFault } from "./guest-fault.ts";
+import type { GuestMemory, MemoryRegion } from "./guest-memory.ts";
+
+/** Bytes behind part of a region. An ArrayBuffer has to stay below 4 GiB, so a large region has several. */
+export interface MemoryWindow {
+  /** From the start of the region. */
+  readonly offset: number;
+  readonly buffer: ArrayBuffer;
+}
+
+export interface BackedRegion extends MemoryRegion {
+  /**
+   * Together they cover the region. They may overlap (the same bytes twice): then an access shorter than the overlap
+   * always lies inside one of them.
+   */
+  readonly windows: readonly MemoryWindow[];
+}
+
+/** A window with the views that accessors use, made once. */
+interface Piece {
+  readonly start: number;
+  readonly end: number;
+  readonly readOnly: boolean;
+  readonly bytes: Uint8Array;
+  readonly data: DataView;
+  readonly words: Uint16Array;
+}
+
+/** Guest memory over buffers that somebody else allocated or mapped, and removes here before releasing them. */
+export class MappedMemory implements GuestMemory {
+  #regions: readonly BackedRegion[] = [];
+  #pieces: readonly Piece[] = [];
+  /** The piece that served the last access: nearly always the next one's too. */
+  #recent: Piece | undefined;
+
+  constructor(regions: readonly BackedRegion[] = []) {
+    for (const region of regions) this.add(region);
+  }
+
+  get regions(): readonly MemoryRegion[] {
+    return this.#regions;
+  }
+
+  /** Throws RangeError for a region that is empty, leaves the address space, overlaps another or has gaps. */
+  add(region: BackedRegion): void {
+    checkShape(region);
+    const end = region.start + region.length;
+    const other = this.#regions.find(({ start, length }) => region.start < start + length && start < end);
+    if (other !== undefined) throw new RangeError(`${describe(region)} overlaps ${describe(other)}`);
+    this.#replace([...this.#regions, region]);
+  }
+
+  /** Forgets the region that starts here; its bytes are reachable only through views taken earlier. */
+  remove(start: Gpa): void {
+    const kept = this.#regions.filter((region) => region.start !== start);
+    if (kept.length === this.#regions.length)
+      throw new RangeError(`No region starts at 0x${start.toString(16)}`);
+    this.#replace(kept);
+  }
+
+  /** Forgets all regions: every later access is a fault rather than a touch of unmapped memory. */
+  clear(): void {
+    this.#replace([]);
+  }
+
+  covers(at: Gpa, length: number, { writable = false }: { readonly writable?: boolean } = {}): boolean {
+    const end = at + length;
+    if (!(length >= 0 && at >= 0 && end <= addressSpaceEnd)) return false;
+    let position: number = at;
+    while (position < end) {
+      const piece = this.#lookUp(position, 1);
+      if (piece === undefined || (writable && piece.readOnly)) return false;
+      position = piece.end;
+    }
+    return true;
+  }
+
+  view(at: Gpa, length: number): Uint8Array {
+    const piece = this.#writable(at, length);
+    return piece.bytes.subarray(at - piece.start, at - piece.start + length);
+  }
+
+  slices(at: Gpa, length: number, { writable = false }: { readonly writable?: boolean } = {}): Uint8Array[] {
+    const slices: Uint8Array[] = [];
+    for (let done = 0; done < length; ) {
+      const position = at + done;
+      const piece = writable ? this.#writable(position, 1) : this.#readable(position, 1);
+      const taken = Math.min(length - done, piece.end - position);
+      slices.push(piece.bytes.subarray(position - piece.start, position - piece.start + taken));
+      done += taken;
+    }
+    return slices;
+  }
+
+  read(at: Gpa, into: Uint8Array): void {
+    let done = 0;
+    for (const slice of this.slices(at, into.length)) {
+      into.set(slice, done);
+      done += slice.length;
+    }
+  }
+
+  write(at: Gpa, bytes: Uint8Array): void {
+    let done = 0;
+    for (const slice of this.slices(at, bytes.length, { writable: true })) {
+      slice.set(bytes.subarray(done, done + slice.length));
+      done += slice.length;
+    }
+  }
+
+  u16(at: Gpa): number {
+    const piece = this.#readable(at, 2);
+    return piece.data.getUint16(at - piece.start, true);
+  }
+
+  u32(at: Gpa): number {
+    const piece = this.#readable(at, 4);
+    return piece.data.getUint32(at - piece.start, true);
+  }
+
+  address64(at: Gpa): Gpa {
+    const piece = this.#readable(at, 8);
+    const offset = at - piece.start;
+    const value = piece.data.getUint32(offset, true) + piece.data.getUint32(offset + 4, true) * 0x1_0000_0000;
+    // Above 2^53 the sum is rounded, but it cannot be rounded below the limit.
+    if (value >= addressSpaceEnd)
+      throw new GuestFault("No such guest address", { address: value, length: 0 });
+    return value as Gpa;
+  }
+
+  setU16(at: Gpa, value: number): void {
+    const piece = this.#writable(at, 2);
+    piece.data.setUint16(at - piece.start, value, true);
+  }
+
+  setU32(at: Gpa, value: number): void {
+    const piece = this.#writable(at, 4);
+    piece.data.setUint32(at - piece.start, value, true);
+  }
+
+  // Atomics use the host's byte order, which is little endian wherever this runs.
+
+  loadAcquire16(at: Gpa): number {
+    const piece = this.#readable(at, 2);
+    return Atomics.load(piece.words, wordIndex(at, piece));
+  }
+
+  storeRelease16(at: Gpa, value: number): void {
+    const piece = this.#writable(at, 2);
+    Atomics.store(piece.words, wordIndex(at, piece), value);
+  }
+
+  #readable(at: number, length: number): Piece {
+    const piece = this.#lookUp(at, length);
+    if (piece === undefined) throw new GuestFault("Not guest memory", { address: at, length });
+    return piece;
+  }
+
+  #writable(at: number, length: number): Piece {
+    const piece = this.#readable(at, length);
+    if (piece.readOnly) throw new GuestFault("Guest memory is read-only", { address: at, length });
+    return piece;
+  }
+
+  /** Comparisons are written so that NaN and negative lengths find nothing. */
+  #lookUp(at: number, length: number): Piece | undefined {
+    const recent = this.#recent;
+    if (recent !== undefined && at >= recent.start && length >= 0 && at + length <= recent.end) return recent;
+    for (const piece of this.#pieces) {
+      if (at >= piece.start && length >= 0 && at + length <= piece.end) {
+        this.#recent = piece;
+        return piece;
+      }
+    }
+    return undefined;
+  }
+
+  #replace(regions: readonly BackedRegion[]): void {
+    this.#recent = undefined;
+    this.#regions = regions.toSorted((a, b) => a.start - b.start);
+    this.#pieces = this.#regions.flatMap((region) => region.windows.map((window) => pieceOf(region, window)));
+  }
+}
+
+function wordIndex(at: number, piece: Piece): number {
+  if (at % 2 !== 0) throw new GuestFault("Not aligned", { address: at, length: 2 });
+  return (at - piece.start) / 2;
+}
+
+function pieceOf({ start, readOnly }: BackedRegion, { offset, buffer }: MemoryWindow): Piece {
+  return {
+    start: start + offset,
+    end: start + offset + buffer.byteLength,
+    readOnly,
+    bytes: new Uint8Array(buffer),
+    data: new DataView(buffer),
+    words: new Uint16Array(buffer),
+  };
+}
+
+function checkShape(region: BackedRegion): void {
+  const { start, length, windows } = region;
+  if (!Number.isInteger(length) || length <= 0 || length % 2 !== 0 || start % 2 !== 0)
+    throw new RangeError(`${describe(region)} must be even and not empty`);
+  if (start + length > addressSpaceEnd) throw new RangeError(`${describe(region)} leaves the address space`);
+  let covered = 0;
+  for (const { offset, buffer } of windows) {
+    if (offset > covered || offset % 2 !== 0 || buffer.byteLength % 2 !== 0)
+      throw new RangeError(`${describe(region)} is not covered by its buffers at ${covered}`);
+    covered = Math.max(covered, offset + buffer.byteLength);
+  }
+  if (covered !== length) throw new RangeError(`${describe(region)} has buffers for ${covered} bytes`);
+}
+
+function describe({ start, length }: MemoryRegion): string {
+  return `Memory region 0x${start.toString(16)}-0x${(start + length).toString(16)}`;
+}
