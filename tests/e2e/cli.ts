@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { checkout } from "../fixtures/images.ts";
+
+/** Fetched kernels are kept between runs; everything else starts from nothing. */
+const kernels = join(checkout, ".cache", "e2e-kernels");
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A home folder for one test file, and the command line working in it. */
+export class TestHome implements AsyncDisposable {
+  readonly path: string;
+  readonly #children = new Set<ChildProcess>();
+
+  constructor() {
+    this.path = mkdtempSync(join(tmpdir(), "supermachine-e2e-"));
+    mkdirSync(kernels, { recursive: true });
+    symlinkSync(kernels, join(this.path, "kernels"));
+    // For the API, which runs in this process.
+    process.env["SUPERMACHINE_HOME"] = this.path;
+  }
+
+  /** Runs `supermachine ARGS` to its end. */
+  async run(
+    args: readonly string[],
+    options: { input?: string | Uint8Array; env?: NodeJS.ProcessEnv } = {},
+  ): Promise<CommandResult> {
+    const child = this.start(args, options.env);
+    child.stdin?.end(options.input ?? "");
+    return await finished(child);
+  }
+
+  /** Starts `supermachine ARGS` with pipes. */
+  start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+    const child = spawn(join(checkout, "bin", "supermachine"), args, {
+      env: { ...process.env, SUPERMACHINE_HOME: this.path, ...env },
+    });
+    child.stdin?.on("error", () => {});
+    this.#children.add(child);
+    child.on("close", () => this.#children.delete(child));
+    return child;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children) child.kill("SIGKILL");
+    const { stdout } = await this.run(["ps", "-a", "-q"]);
+    const ids = stdout.split("\n").filter(Boolean);
+    if (ids.length > 0) await this.run(["rm", "-f", ...ids]);
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Collects a child's output and waits for its end. */
+export async function finished(child: ChildProcess): Promise<CommandResult> {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout?.on("data", (bytes: Buffer) => stdout.push(bytes));
+  child.stderr?.on("data", (bytes: Buffer) => stderr.push(bytes));
+  return await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) =>
+      resolve({
+        code,
+        signal,
+        stdout: Buffer.concat(stdout).toString(),
+        stderr: Buffer.concat(stderr).toString(),
+      }),
+    );
+  });
+}
