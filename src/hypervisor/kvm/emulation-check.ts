@@ -147,7 +147,7 @@ function addMemory(vm: Fd, memory: Mapping): void {
 }
 
 function onlyBuffer(mapping: Mapping): ArrayBuffer {
-  const [buffer] = mapping.buffers();
-  if (buffer === undefined) throw new RangeError("The mapping is empty");
-  return buffer;
+  const [window] = mapping.windows();
+  if (window === undefined) throw new RangeError("The mapping is empty");
+  return window.buffer;
 }

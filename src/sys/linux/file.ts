@@ -1,13 +1,30 @@
 import { type Fd, fd } from "../../abi/fd.ts";
-import { O_CLOEXEC } from "../../abi/linux.x64.generated.ts";
+import { MFD_CLOEXEC, O_CLOEXEC } from "../../abi/linux.x64.generated.ts";
 import { NativeFunction } from "../native-function.ts";
 import { countClosed, countOpened } from "../open-resources.ts";
-import { consumeErrno, systemError } from "./system-error.ts";
+import { checked, consumeErrno, systemError } from "./system-error.ts";
 
 const nativeOpen = new NativeFunction<[string, number, number], number>(
   "int open(const char *path, int flags, unsigned int mode)",
 );
 const nativeClose = new NativeFunction<[number], number>("int close(int fd)");
+
+const nativeRead = new NativeFunction<[number, Uint8Array, number], number>(
+  "intptr_t read(int fd, void *bytes, size_t length)",
+);
+const nativeWrite = new NativeFunction<[number, Uint8Array, number], number>(
+  "intptr_t write(int fd, void *bytes, size_t length)",
+);
+const nativePread = new NativeFunction<[number, Uint8Array, number, number], number>(
+  "intptr_t pread(int fd, void *bytes, size_t length, int64_t offset)",
+);
+const nativePwrite = new NativeFunction<[number, Uint8Array, number, number], number>(
+  "intptr_t pwrite(int fd, void *bytes, size_t length, int64_t offset)",
+);
+const nativeFtruncate = new NativeFunction<[number, number], number>("int ftruncate(int fd, int64_t length)");
+const nativeMemfd = new NativeFunction<[string, number], number>(
+  "int memfd_create(const char *name, unsigned int flags)",
+);
 
 /** A file descriptor that is closed once, by whoever disposes of it. */
 export class OwnedFd implements Disposable {
@@ -45,4 +62,35 @@ export function open(path: string, flags: number): OwnedFd {
   const opened = tryOpen(path, flags);
   if (typeof opened === "number") throw systemError(`open ${path}`, -opened);
   return opened;
+}
+
+/** A file without a name, in memory; grown with `truncate`, shared by passing its descriptor on. */
+export function createMemfd(name: string): OwnedFd {
+  return new OwnedFd(checked(consumeErrno(nativeMemfd.call(name, MFD_CLOEXEC)), "memfd_create"));
+}
+
+/** Sets a file's length; throws `NATIVE_CALL_FAILED`. */
+export function truncate(fd: Fd, length: number): void {
+  checked(consumeErrno(nativeFtruncate.call(fd, length)), `ftruncate to ${length}`);
+}
+
+// Reads and writes return how many bytes were moved, or a negative errno. The buffer may be guest memory: the guest
+// changing it meanwhile changes what is transferred, nothing else.
+
+export function read(fd: Fd, into: Uint8Array): number {
+  return consumeErrno(nativeRead.call(fd, into, into.length));
+}
+
+export function write(fd: Fd, bytes: Uint8Array): number {
+  return consumeErrno(nativeWrite.call(fd, bytes, bytes.length));
+}
+
+/** Reads at an offset, leaving the file position alone. */
+export function readAt(fd: Fd, offset: number, into: Uint8Array): number {
+  return consumeErrno(nativePread.call(fd, into, into.length, offset));
+}
+
+/** Writes at an offset, leaving the file position alone. */
+export function writeAt(fd: Fd, offset: number, bytes: Uint8Array): number {
+  return consumeErrno(nativePwrite.call(fd, bytes, bytes.length, offset));
 }

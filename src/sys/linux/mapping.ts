@@ -7,6 +7,7 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../../abi/linux.x64.generated.ts";
+import type { MemoryWindow } from "../../memory/mapped-memory.ts";
 import { type Hva, hva } from "../hva.ts";
 import { foreignBuffer, lastErrno, NativeFunction } from "../native-function.ts";
 import { countClosed, countOpened } from "../open-resources.ts";
@@ -28,8 +29,12 @@ const nativeMprotect = new NativeFunction<[bigint, number, number], number>(
 
 /** MAP_FAILED as an unsigned pointer. */
 const mapFailed = 0xffff_ffff_ffff_ffffn;
-/** An ArrayBuffer has to stay below 4 GiB on Node 20; 2 GiB windows leave room and keep indices small integers. */
-const windowLength = 0x8000_0000;
+/**
+ * An ArrayBuffer has to stay below 4 GiB on Node 20. A window of 3 GiB every 2 GiB means that any access of up to
+ * 1 GiB lies inside one of them.
+ */
+const windowLength = 0xc000_0000;
+const windowStep = 0x8000_0000;
 
 export interface MapOptions {
   /** PROT_ bits. */
@@ -74,12 +79,12 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * The bytes as zero-copy buffers in address order, every one but the last 2 GiB long.
+   * The bytes as zero-copy buffers: one up to 3 GiB, several overlapping ones for more.
    *
    * Safety: neither the buffers nor views of them may be touched after this mapping is disposed of.
    */
-  buffers(): ArrayBuffer[] {
-    return foreignBuffers(this.address, this.length);
+  windows(): MemoryWindow[] {
+    return foreignWindows(this.address, this.length);
   }
 
   /** Hints about `[offset, offset + length)`, by default the whole; MADV_DONTNEED drops its contents. */
@@ -129,11 +134,14 @@ export class Mapping implements Disposable {
  *
  * Safety: the range must be mapped, and stay so for as long as the buffers are used.
  */
-export function foreignBuffers(address: Hva, length: number): ArrayBuffer[] {
-  const buffers: ArrayBuffer[] = [];
-  for (let offset = 0; offset < length; offset += windowLength)
-    buffers.push(foreignBuffer(address + BigInt(offset), Math.min(windowLength, length - offset)));
-  return buffers;
+export function foreignWindows(address: Hva, length: number): MemoryWindow[] {
+  const windows: MemoryWindow[] = [];
+  let end = 0;
+  for (let offset = 0; end < length; offset += windowStep) {
+    end = Math.min(length, offset + windowLength);
+    windows.push({ offset, buffer: foreignBuffer(address + BigInt(offset), end - offset) });
+  }
+  return windows;
 }
 
 /** Safety: with MAP_FIXED the caller owns the whole range already. */

@@ -1,0 +1,74 @@
+import type { Fd } from "../abi/fd.ts";
+import type { Gpa } from "../memory/address.ts";
+import type { GuestMemory } from "../memory/guest-memory.ts";
+import type { MemoryWindow } from "../memory/mapped-memory.ts";
+import type { Capabilities } from "./capabilities.ts";
+import type { Gsi, IrqLine } from "./irq-line.ts";
+import type { BackendState } from "./state.ts";
+import type { VcpuTicket } from "./vcpu.ts";
+
+export interface VmOptions {
+  /** Interrupt controllers and timer in the kernel; default true. Without them HLT is an exit. */
+  readonly kernelIrqChip?: boolean;
+}
+
+/** Memory of this process that can become guest memory. Its owner keeps it alive for as long as a slot shows it. */
+export interface HostMemory {
+  /** For the backend alone. */
+  readonly address: bigint;
+  readonly length: number;
+  windows(): readonly MemoryWindow[];
+}
+
+export interface MemorySlotOptions {
+  /** The guest's writes become `mmio-write` exits, and the host may not write it either. */
+  readonly readOnly?: boolean;
+  /** Record which pages the guest writes, for `takeDirty`. */
+  readonly logDirty?: boolean;
+}
+
+/** Guest-physical memory that is present until this is disposed of, which is allowed while vCPUs run. */
+export interface MemorySlot extends Disposable {
+  readonly start: Gpa;
+  readonly length: number;
+  /**
+   * One bit per 4 KiB page, lowest first: written by the guest since the last call. Only what the guest's vCPUs wrote
+   * is seen, not what the host wrote for it. Needs `logDirty`.
+   */
+  takeDirty(): Uint8Array;
+}
+
+export interface DoorbellOptions {
+  /** Width of the write in bytes; 0 means any. */
+  readonly width: 0 | 1 | 2 | 4 | 8;
+  /** Ring only for this value; absent means any. */
+  readonly value?: number;
+}
+
+/** A guest-physical address whose writes signal a file descriptor instead of causing an exit. */
+export interface Doorbell extends Disposable {
+  /** An eventfd to wait on. */
+  readonly fd: Fd;
+  /** Whether it rang since the last call; does not block. */
+  take(): boolean;
+}
+
+/** One virtual machine. Disposing of it releases its vCPUs, slots, lines and doorbells; no vCPU may be running. */
+export interface Vm extends Disposable {
+  readonly capabilities: Capabilities;
+  /** All slots, as this thread sees them. */
+  readonly memory: GuestMemory;
+  /** Start and length are multiples of 4 KiB. Throws RangeError on overlap. */
+  addMemory(start: Gpa, memory: HostMemory, options?: MemorySlotOptions): MemorySlot;
+  /** An input of the kernel's interrupt controller. */
+  irqLine(gsi: Gsi): IrqLine;
+  doorbell(at: Gpa, options: DoorbellOptions): Doorbell;
+  /** Creates vCPU `index`; the ticket is plain data for `Hypervisor.openVcpu` on the thread that will run it. */
+  createVcpu(index: number): VcpuTicket;
+  /** Makes the vCPU's current or next `run()` return `interrupted` soon. Any number of calls may count as one. */
+  kick(index: number): void;
+  /** No vCPU may be running. */
+  save(): BackendState;
+  /** Into a fresh VM with the same slots, before its vCPUs are restored. Throws `HYPERVISOR` for a foreign state. */
+  restore(state: BackendState): void;
+}
