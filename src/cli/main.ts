@@ -1,0 +1,101 @@
+import { Command, CommanderError } from "commander";
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import { Interruption } from "./attach/interruption.ts";
+import { Cli, type CliHost } from "./cli.ts";
+import { buildCommand } from "./command-definition.ts";
+import { type CommandEntry, commandTable } from "./command-table.ts";
+import { exitCodeForError, exitCodes } from "./exit-code.ts";
+import { errorForJson, formatError } from "./output/error-report.ts";
+import { processHost } from "./process-host.ts";
+import { usageError } from "./usage-error.ts";
+import { productVersion } from "./product-version.ts";
+
+/** Runs one command line; resolves with the exit code once all output has been handed over. */
+export async function main(argv: readonly string[], host: CliHost = processHost()): Promise<number> {
+  const cli = new Cli(host);
+  const words = argv[0] === "help" && argv.length > 1 ? [...argv.slice(1), "--help"] : [...argv];
+  const name = words.find((word) => !word.startsWith("-"));
+  const entry = commandTable.find((candidate) => candidate.name === name);
+  try {
+    if (name === "__complete") return await complete(cli, words);
+    if (words.length === 0) words.push("--help");
+    const program = await buildProgram(cli, entry);
+    await program.parseAsync(words, { from: "user" });
+    return cli.exitCode;
+  } catch (error) {
+    return report(cli, { error, commandName: entry?.name });
+  } finally {
+    cli.endProgress();
+  }
+}
+
+/** Prints an error in the form that the user asked for; returns the exit code for it. */
+export function report(cli: Cli, failure: { error: unknown; commandName?: string | undefined }): number {
+  cli.endProgress();
+  if (failure.error instanceof CommanderError && failure.error.exitCode === 0) return 0;
+  if (failure.error instanceof Interruption) return failure.error.exitCode;
+  const isUsage = failure.error instanceof CommanderError;
+  const error = isUsage ? usageError(failure.error, failure.commandName) : failure.error;
+  cli.host.stderr.write(
+    cli.json
+      ? `${JSON.stringify({ error: errorForJson(error) })}\n`
+      : formatError(error, { style: cli.style, debug: cli.debug }),
+  );
+  const badArgument = error instanceof SupermachineError && badArgumentCodes.has(error.code);
+  if (isUsage || badArgument) return exitCodes.ownFailure;
+  return exitCodeForError(error, { runsGuestCommand: cli.runsGuestCommand });
+}
+
+const badArgumentCodes: ReadonlySet<string> = new Set(["INVALID_ARGUMENT", "INVALID_REFERENCE"]);
+
+/** The whole program as the parser sees it; only the wanted command is complete, the others are a name and a line. */
+async function buildProgram(cli: Cli, wanted: CommandEntry | undefined): Promise<Command> {
+  const { stdout } = cli.host;
+  const configure = (command: Command): Command =>
+    command.exitOverride().configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      // Errors are thrown, and printed by `report`.
+      writeErr: () => {},
+      getOutHelpWidth: () => Math.min(stdout.columns ?? 100, 100),
+      getOutHasColors: () => false,
+    });
+  const program = configure(new Command("supermachine"))
+    .description("Runs any OCI image as a hardware-isolated microVM.")
+    .usage("COMMAND [options]")
+    .enablePositionalOptions()
+    .helpCommand(false)
+    .helpOption("-h, --help", "show this help, or that of a command")
+    .version(productVersion(), "-v, --version", "print the version")
+    .option("--debug", "show causes and stacks of errors")
+    .on("option:debug", () => {
+      cli.debug = true;
+    })
+    .addHelpText("after", overviewEnd);
+  for (const entry of commandTable) {
+    const definition = entry === wanted ? await entry.load() : undefined;
+    if (definition?.runsGuestCommand === true) cli.runsGuestCommand = true;
+    const command =
+      definition === undefined ? new Command(entry.name) : buildCommand(entry.name, cli, definition);
+    program.addCommand(configure(command).summary(entry.summary).helpGroup(`${entry.group}:`));
+  }
+  return program;
+}
+
+const overviewEnd = `
+Examples:
+  $ supermachine run alpine echo hello
+  $ supermachine run -it debian bash
+  $ supermachine run -d -p 8080:80 --name web nginx
+
+Environment:
+  SUPERMACHINE_HOME   where images and machines are kept (default: ~/.supermachine)
+  SUPERMACHINE_DEBUG  1: as --debug
+  NO_COLOR            no colours
+
+'supermachine COMMAND --help' says more about a command.`;
+
+async function complete(cli: Cli, words: readonly string[]): Promise<number> {
+  const { completeWords } = await import("./completion/complete-words.ts");
+  cli.print(await completeWords(cli, words.slice(words.indexOf("--") + 1)));
+  return 0;
+}
