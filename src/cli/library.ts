@@ -1,0 +1,61 @@
+import type { Writable } from "node:stream";
+import type { ImageStoreFacade } from "../machine/image.ts";
+import type { doctor } from "../machine/doctor.ts";
+import type { MachineFiles } from "../machine/machine-files.ts";
+import type {
+  ExecOptions,
+  ExecResult,
+  ListOptions,
+  LogEntry,
+  LogOptions,
+  LookupOptions,
+  MachineExit,
+  MachineInfo,
+  MachineOptions,
+  PhaseTiming,
+  StopOptions,
+} from "../machine/types.ts";
+
+/** What the command line uses of the library, as interfaces, so that tests can put something else in its place. */
+export interface Library {
+  readonly Machine: {
+    create(image: string, options: MachineOptions): Promise<GuestMachine>;
+    connect(nameOrId: string, options?: LookupOptions): Promise<GuestMachine>;
+    list(options?: ListOptions): Promise<MachineInfo[]>;
+  };
+  readonly Image: ImageStoreFacade;
+  readonly doctor: typeof doctor;
+}
+
+export interface GuestMachine extends AsyncDisposable {
+  readonly id: string;
+  readonly name: string;
+  readonly timings: readonly PhaseTiming[];
+  readonly files: Pick<MachineFiles, "copyIn" | "copyOut" | "readTar" | "writeTar">;
+  run(argv: readonly string[], options: ExecOptions): GuestExecution;
+  exec(argv: readonly string[], options: ExecOptions): GuestExecution;
+  logs(options?: LogOptions): AsyncIterable<LogEntry>;
+  info(): Promise<MachineInfo>;
+  stop(options?: StopOptions): Promise<MachineExit>;
+  kill(): Promise<MachineExit>;
+  remove(options?: { force?: boolean }): Promise<void>;
+}
+
+export interface GuestExecution extends PromiseLike<Omit<ExecResult, "stdout" | "stderr">>, AsyncDisposable {
+  readonly stdout: AsyncIterable<Uint8Array>;
+  readonly stderr: AsyncIterable<Uint8Array>;
+  readonly stdin: Writable;
+  readonly pid: Promise<number>;
+  kill(signal?: string | number): Promise<void>;
+  resize(size: { columns: number; rows: number }): void;
+}
+
+/** The real one. */
+export async function loadLibrary(): Promise<Library> {
+  const [machine, image, diagnosis] = await Promise.all([
+    import("../machine/machine.ts"),
+    import("../machine/image.ts"),
+    import("../machine/doctor.ts"),
+  ]);
+  return { Machine: machine.Machine, Image: image.Image, doctor: diagnosis.doctor };
+}
