@@ -39,11 +39,12 @@ export function jsonOption(command: Command): Command {
   return command.option("--json", "print JSON; errors too, on standard error");
 }
 
-/** The option that the user can give more than once: values in the order given. */
+/** An option that can be given more than once: absent, or its values in the order given. */
 export function listOption(flags: string, description: string): Option {
-  return new Option(flags, description)
-    .default([], "none")
-    .argParser((value: string, earlier: string[]) => [...earlier, value]);
+  return new Option(flags, description).argParser((value: string, earlier: string[] = []) => [
+    ...earlier,
+    value,
+  ]);
 }
 
 /** Builds the commander command of a definition. */

@@ -42,7 +42,7 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: "kill",
-    summary: "End machines at once, or signal their main command",
+    summary: "End machines at once",
     group: "Machines",
     load: async () => (await import("./commands/kill.ts")).kill,
   },
@@ -60,7 +60,7 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: "pull",
-    summary: "Fetch an image and make it ready to run",
+    summary: "Bring an image into the local store, or up to date",
     group: "Images",
     load: async () => (await import("./commands/pull.ts")).pull,
   },

@@ -19,5 +19,8 @@ test("exitCodeForError() tells a missing command, one that cannot be executed an
 });
 
 test("exitCodeForError() is 1 for commands that run nothing in a guest", () => {
-  assert.equal(exitCodeForError(new SupermachineError("COMMAND_NOT_FOUND", "x"), { runsGuestCommand: false }), 1);
+  assert.equal(
+    exitCodeForError(new SupermachineError("COMMAND_NOT_FOUND", "x"), { runsGuestCommand: false }),
+    1,
+  );
 });

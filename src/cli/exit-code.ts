@@ -10,12 +10,15 @@ export const exitCodes = {
   ownFailure: 125,
   notExecutable: 126,
   notFound: 127,
-  /** Ended by the signal that the system sends to writers nobody reads. */
-  brokenPipe: 128 + 13,
+  /** 128 + SIGPIPE: nobody reads our output any more. */
+  brokenPipe: 141,
 } as const;
 
 /** How a guest command ended, as a shell would report it. The signal is a name that Linux knows. */
-export function exitCodeOf(exit: { readonly exitCode?: number | undefined; readonly signal?: string | undefined }): number {
+export function exitCodeOf(exit: {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+}): number {
   if (exit.exitCode !== undefined) return exit.exitCode;
   return exit.signal === undefined ? exitCodes.ownFailure : 128 + signalNumber(exit.signal);
 }

@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
-import type { ImageStoreFacade } from "../machine/image.ts";
 import type { doctor } from "../machine/doctor.ts";
+import type { ImageStoreFacade } from "../machine/image.ts";
 import type { MachineFiles } from "../machine/machine-files.ts";
 import type {
   ExecOptions,

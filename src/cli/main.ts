@@ -7,8 +7,8 @@ import { type CommandEntry, commandTable } from "./command-table.ts";
 import { exitCodeForError, exitCodes } from "./exit-code.ts";
 import { errorForJson, formatError } from "./output/error-report.ts";
 import { processHost } from "./process-host.ts";
-import { usageError } from "./usage-error.ts";
 import { productVersion } from "./product-version.ts";
+import { usageError } from "./usage-error.ts";
 
 /** Runs one command line; resolves with the exit code once all output has been handed over. */
 export async function main(argv: readonly string[], host: CliHost = processHost()): Promise<number> {
@@ -32,17 +32,19 @@ export async function main(argv: readonly string[], host: CliHost = processHost(
 /** Prints an error in the form that the user asked for; returns the exit code for it. */
 export function report(cli: Cli, failure: { error: unknown; commandName?: string | undefined }): number {
   cli.endProgress();
-  if (failure.error instanceof CommanderError && failure.error.exitCode === 0) return 0;
-  if (failure.error instanceof Interruption) return failure.error.exitCode;
-  const isUsage = failure.error instanceof CommanderError;
-  const error = isUsage ? usageError(failure.error, failure.commandName) : failure.error;
+  const { error: thrown, commandName } = failure;
+  if (thrown instanceof Interruption) return thrown.exitCode;
+  const isUsage = thrown instanceof CommanderError;
+  // The parser also throws to end the program after help and version.
+  if (isUsage && thrown.exitCode === 0) return 0;
+  const error = isUsage ? usageError(thrown, commandName) : thrown;
   cli.host.stderr.write(
     cli.json
       ? `${JSON.stringify({ error: errorForJson(error) })}\n`
       : formatError(error, { style: cli.style, debug: cli.debug }),
   );
   const badArgument = error instanceof SupermachineError && badArgumentCodes.has(error.code);
-  if (isUsage || badArgument) return exitCodes.ownFailure;
+  if (badArgument) return exitCodes.ownFailure;
   return exitCodeForError(error, { runsGuestCommand: cli.runsGuestCommand });
 }
 

@@ -30,7 +30,10 @@ function define(command: Command, cli: Cli): void {
   });
 }
 
-async function copy(cli: Cli, { source, target }: { source: CopyArgument; target: CopyArgument }): Promise<void> {
+async function copy(
+  cli: Cli,
+  { source, target }: { source: CopyArgument; target: CopyArgument },
+): Promise<void> {
   if (source.kind === "guest" && target.kind !== "guest") await copyOut(cli, source, target);
   else if (target.kind === "guest" && source.kind !== "guest") await copyIn(cli, source, target);
   else
@@ -72,7 +75,10 @@ async function copyOut(cli: Cli, source: Guest, target: Here): Promise<void> {
   });
 }
 
-async function* abortable(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* abortable(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   for await (const chunk of source) {
     signal.throwIfAborted();
     yield chunk;

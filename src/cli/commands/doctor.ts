@@ -29,7 +29,11 @@ function define(command: Command, cli: Cli): void {
 /** The checks one a line, what to do below each, and what it all means at the end. */
 export function formatDiagnosis(diagnosis: Diagnosis, style: Style): string {
   const width = Math.max(...diagnosis.checks.map(({ name }) => name.length), 0);
-  const marks = { ok: style.green("ok     "), warning: style.yellow("warning"), failed: style.red("failed ") };
+  const marks = {
+    ok: style.green("ok     "),
+    warning: style.yellow("warning"),
+    failed: style.red("failed "),
+  };
   const lines = diagnosis.checks.flatMap(({ name, status, detail, remedy }) => [
     `${marks[status]}   ${printable(name.padEnd(width))}   ${printable(detail)}`,
     ...(remedy === undefined ? [] : [`${" ".repeat(width + 13)}-> ${printable(remedy)}`]),
@@ -38,7 +42,8 @@ export function formatDiagnosis(diagnosis: Diagnosis, style: Style): string {
 }
 
 function conclusion({ ok, engine }: Diagnosis): string {
-  if (!ok || engine === undefined) return "Machines cannot be started here yet: see the lines marked 'failed'.";
+  if (!ok || engine === undefined)
+    return "Machines cannot be started here yet: see the lines marked 'failed'.";
   const accelerator = engine.accelerator === undefined ? "" : ` with ${printable(engine.accelerator)}`;
   return `Machines will run on the engine '${engine.name}'${accelerator}: ${printable(engine.why)}.`;
 }

@@ -3,8 +3,8 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { ExecOptions } from "../../machine/types.ts";
 import { attach, requireTerminal, terminalSize } from "../attach/attach.ts";
 import type { Cli } from "../cli.ts";
-import { exitCodeOf } from "../exit-code.ts";
 import { action, type CommandDefinition, examples } from "../command-definition.ts";
+import { exitCodeOf } from "../exit-code.ts";
 import { type EnvironmentOptions, environmentOf, guestCommandOptions } from "../input/machine-options.ts";
 import type { GuestMachine } from "../library.ts";
 
@@ -74,7 +74,7 @@ async function execDetached(
 ): Promise<number> {
   const script = 'command -v "$1" >/dev/null 2>&1 || exit 127; "$@" </dev/null >/dev/null 2>&1 &';
   const result = await machine.exec(["/bin/sh", "-c", script, "sh", ...argv], options);
-  if (result.exitCode === 127) 
+  if (result.exitCode === 127)
     throw new SupermachineError("COMMAND_NOT_FOUND", `There is no command '${argv[0]}' in the machine`);
   return exitCodeOf(result);
 }

@@ -28,7 +28,8 @@ function define(command: Command, cli: Cli): void {
     const { Image } = await cli.library();
     const all = await Image.list();
     if (options.json === true) cli.printJson(all);
-    else if (options.quiet === true) cli.print(all.map(({ reference }) => `${imageName(reference)}\n`).join(""));
+    else if (options.quiet === true)
+      cli.print(all.map(({ reference }) => `${imageName(reference)}\n`).join(""));
     else cli.print(formatTable(all, columns({ nowMs: Date.now(), truncate: options.trunc })));
     return 0;
   });

@@ -16,7 +16,9 @@ export const importImage: CommandDefinition = { define, operands: [{ kind: "file
 
 function define(command: Command, cli: Cli): void {
   jsonOption(command)
-    .description("Makes an image from a tar archive of a root file system. Prints the image's name and digest.")
+    .description(
+      "Makes an image from a tar archive of a root file system. Prints the image's name and digest.",
+    )
     .usage("[options] FILE|- NAME")
     .argument("<file>", "tar archive, also compressed with gzip or zstd; - reads standard input")
     .argument("<name>", "name for the image")

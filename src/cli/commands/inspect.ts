@@ -29,7 +29,9 @@ function define(command: Command, cli: Cli): void {
   ]);
   action<Options>(command, cli, async (names, options) => {
     const library = await cli.library();
-    const outcomes = await Promise.allSettled(names.map((name) => find(library, { name, type: options.type })));
+    const outcomes = await Promise.allSettled(
+      names.map((name) => find(library, { name, type: options.type })),
+    );
     cli.printJson(outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : [])));
     const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
     for (const failure of failures)

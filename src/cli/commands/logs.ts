@@ -41,7 +41,13 @@ function define(command: Command, cli: Cli): void {
     const { Machine } = await cli.library();
     await using machine = await Machine.connect(name);
     await interruptible(cli, (signal) =>
-      printLogs(cli, machine, { tail, sinceMs, signal, follow: options.follow === true, ...options }),
+      printLogs(cli, machine, {
+        tail,
+        sinceMs,
+        signal,
+        follow: options.follow === true,
+        timestamps: options.timestamps === true,
+      }),
     );
     return 0;
   });
@@ -51,7 +57,7 @@ interface Wanted {
   readonly tail: number;
   readonly sinceMs: number;
   readonly follow: boolean;
-  readonly timestamps?: true;
+  readonly timestamps: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -67,7 +73,7 @@ async function printLogs(cli: Cli, machine: GuestMachine, wanted: Wanted): Promi
     const bytes = entry.bytes.subarray(skipped);
     if (entry.time < wanted.sinceMs) continue;
     // Whole lines are only needed where something is put before them; otherwise half a line (a prompt) shows at once.
-    const ready = wanted.timestamps === true ? lines.push({ ...entry, bytes }) : [{ ...entry, bytes }];
+    const ready = wanted.timestamps ? lines.push({ ...entry, bytes }) : [{ ...entry, bytes }];
     for (const line of ready) await printLine(cli, line, wanted);
   }
   for (const line of lines.end()) await printLine(cli, line, wanted);
@@ -94,7 +100,7 @@ async function printTail(cli: Cli, machine: GuestMachine, wanted: Wanted): Promi
 
 async function printLine(cli: Cli, line: LogLine, wanted: Wanted): Promise<void> {
   const target = line.stream === "stderr" ? cli.host.stderr : cli.host.stdout;
-  if (wanted.timestamps === true) target.write(`${new Date(line.time).toISOString()} `);
+  if (wanted.timestamps) target.write(`${new Date(line.time).toISOString()} `);
   if (target.write(line.bytes) || target.destroyed) return;
   await new Promise<void>((resolve) => {
     const done = () => {

@@ -61,7 +61,8 @@ async function removeEndedMachines({ Machine }: Library): Promise<string[]> {
 async function removeUnusedImages({ Image }: Library): Promise<string[]> {
   const removed: string[] = [];
   for (const { reference } of await Image.list()) {
-    if (await unless(["IMAGE_IN_USE", "IMAGE_NOT_FOUND"], () => Image.remove(reference))) removed.push(reference);
+    if (await unless(["IMAGE_IN_USE", "IMAGE_NOT_FOUND"], () => Image.remove(reference)))
+      removed.push(reference);
   }
   return removed;
 }

@@ -20,7 +20,10 @@ function define(command: Command, cli: Cli): void {
         "fetched. Prints the image's name and digest.",
     )
     .usage("[options] IMAGE")
-    .argument("<image>", "image reference, or oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, - for standard input")
+    .argument(
+      "<image>",
+      "image reference, or oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, - for standard input",
+    )
     .option("--platform <os/arch[/variant]>", "take this variant of the image")
     .option("-q, --quiet", "no progress");
   examples(command, [

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { EngineName, MachineOptions, PullPolicy } from "../../machine/types.ts";
 import { attach, requireTerminal, terminalSize } from "../attach/attach.ts";
 import { interruptible } from "../attach/interruption.ts";
 import type { Cli } from "../cli.ts";
@@ -15,7 +16,6 @@ import {
 } from "../input/machine-options.ts";
 import type { GuestMachine } from "../library.ts";
 import { formatTimings } from "../output/timings.ts";
-import type { EngineName, MachineOptions, PullPolicy } from "../../machine/types.ts";
 
 interface RunOptions extends EnvironmentOptions {
   interactive?: true;
@@ -23,7 +23,7 @@ interface RunOptions extends EnvironmentOptions {
   detach?: true;
   workdir?: string;
   user?: string;
-  publish: string[];
+  publish?: string[];
   name?: string;
   rm?: true;
   entrypoint?: string;
@@ -31,7 +31,7 @@ interface RunOptions extends EnvironmentOptions {
   memory?: string;
   cpus?: string;
   network?: "user" | "none";
-  label: string[];
+  label?: string[];
   platform?: string;
   pull?: PullPolicy;
   engine?: EngineName | "auto";
@@ -58,12 +58,20 @@ function define(command: Command, cli: Cli): void {
           "until it ends with --rm.",
       )
       .usage("[options] IMAGE [COMMAND] [ARGUMENTS...]")
-      .argument("<image>", "image reference, or oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, - for standard input")
+      .argument(
+        "<image>",
+        "image reference, or oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, - for standard input",
+      )
       .argument("[command...]", "command and arguments; options after the image belong to the command")
       .passThroughOptions()
       .option("-d, --detach", "run in the background and print the machine's id"),
   )
-    .addOption(listOption("-p, --publish <[IP:]HOST:GUEST>", "lead a port of this host (127.0.0.1) to one of the guest"))
+    .addOption(
+      listOption(
+        "-p, --publish <[IP:]HOST:GUEST>",
+        "lead a port of this host (127.0.0.1) to one of the guest",
+      ),
+    )
     .option("--name <name>", "name of the machine")
     .option("--rm", "with -d: remove the machine when it ends")
     .option("--entrypoint <command>", "run this in place of the image's entrypoint")
@@ -159,7 +167,8 @@ async function create(
     engine: options.engine,
     kernel: options.kernel,
     // As in docker, an empty entrypoint means none: the command stands alone.
-    entrypoint: options.entrypoint === undefined ? undefined : options.entrypoint === "" ? [] : [options.entrypoint],
+    entrypoint:
+      options.entrypoint === undefined ? undefined : options.entrypoint === "" ? [] : [options.entrypoint],
     onWarning: (message) => {
       if (!quiet) cli.warn(message);
     },

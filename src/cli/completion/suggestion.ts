@@ -3,5 +3,15 @@
  * commands, one of a few words, a file on the host, `MACHINE:PATH` or a file, or nothing that we know of.
  */
 export type Suggestion =
-  | { readonly kind: "machine" | "running-machine" | "image" | "object" | "file" | "copy" | "command" | "none" }
+  | {
+      readonly kind:
+        | "machine"
+        | "running-machine"
+        | "image"
+        | "object"
+        | "file"
+        | "copy"
+        | "command"
+        | "none";
+    }
   | { readonly kind: "words"; readonly words: readonly string[] };

@@ -13,7 +13,8 @@ export type CopyArgument =
 export function parseCopyArgument(text: string): CopyArgument {
   if (text === "-") return { kind: "stream" };
   const colon = text.indexOf(":");
-  const isHost = text.startsWith("/") || text.startsWith(".") || colon < 0 || text.slice(0, colon).includes("/");
+  const isHost =
+    text.startsWith("/") || text.startsWith(".") || colon < 0 || text.slice(0, colon).includes("/");
   if (isHost) {
     if (text === "") throw new SupermachineError("INVALID_ARGUMENT", "A path to copy is empty");
     return { kind: "host", path: text };
@@ -21,8 +22,12 @@ export function parseCopyArgument(text: string): CopyArgument {
   const machine = text.slice(0, colon);
   const path = text.slice(colon + 1);
   if (machine === "" || path === "")
-    throw new SupermachineError("INVALID_ARGUMENT", `'${text}' names no ${machine === "" ? "machine" : "path"}`, {
-      hint: "Write MACHINE:PATH, or ./NAME for a file here whose name has a colon",
-    });
+    throw new SupermachineError(
+      "INVALID_ARGUMENT",
+      `'${text}' names no ${machine === "" ? "machine" : "path"}`,
+      {
+        hint: "Write MACHINE:PATH, or ./NAME for a file here whose name has a colon",
+      },
+    );
   return { kind: "guest", machine, path: path.startsWith("/") ? path : `/${path}` };
 }

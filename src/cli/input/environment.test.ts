@@ -21,7 +21,8 @@ test("parseEnvironmentOption() refuses an empty name", () => {
 });
 
 test("parseEnvironmentFile() follows docker's format", () => {
-  const text = '\ufeff# comment\n\n  A=1 2 \nQUOTED="x"\r\nHOME\nMISSING\n  # indented comment\nB=#no comment';
+  const text =
+    '\ufeff# comment\n\n  A=1 2 \nQUOTED="x"\r\nHOME\nMISSING\n  # indented comment\nB=#no comment';
   assert.deepEqual(file(text), [
     ["A", "1 2 "],
     ["QUOTED", '"x"'],
@@ -32,7 +33,9 @@ test("parseEnvironmentFile() follows docker's format", () => {
 
 test("parseEnvironmentFile() names file and line of what it refuses", () => {
   assert.throws(() => file("A=1\n=x"), { message: "No variable name on line 2 of 'x.env'" });
-  assert.throws(() => file("A B=1"), { message: "The variable name 'A B' on line 1 of 'x.env' contains a space" });
+  assert.throws(() => file("A B=1"), {
+    message: "The variable name 'A B' on line 1 of 'x.env' contains a space",
+  });
   assert.throws(() => parseEnvironmentFile(Uint8Array.of(0x41, 0x3d, 0xff), { path: "x.env", host }), {
     message: "The environment file 'x.env' is not UTF-8 text",
   });

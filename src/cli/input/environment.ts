@@ -26,7 +26,9 @@ export function parseEnvironmentFile(
   content: Uint8Array,
   options: { path: string; host: HostEnvironment },
 ): [string, string][] {
-  const lines = decode(content, options.path).replace(/^\ufeff/, "").split(/\r?\n/);
+  const lines = decode(content, options.path)
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/);
   return lines.flatMap((line, index) => {
     const entry = line.trimStart();
     if (entry === "" || entry.startsWith("#")) return [];
@@ -37,9 +39,13 @@ export function parseEnvironmentFile(
         hint: "Each line is NAME=value, or NAME to pass the value on from here",
       });
     if (/\s/.test(name))
-      throw new SupermachineError("INVALID_ARGUMENT", `The variable name '${name}' on ${where} contains a space`, {
-        hint: "Write NAME=value without spaces before the equals sign",
-      });
+      throw new SupermachineError(
+        "INVALID_ARGUMENT",
+        `The variable name '${name}' on ${where} contains a space`,
+        {
+          hint: "Write NAME=value without spaces before the equals sign",
+        },
+      );
     const variable = parseEnvironmentOption(entry, options.host);
     return variable === undefined ? [] : [variable];
   });
@@ -49,6 +55,8 @@ function decode(content: Uint8Array, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
   } catch (cause) {
-    throw new SupermachineError("INVALID_ARGUMENT", `The environment file '${path}' is not UTF-8 text`, { cause });
+    throw new SupermachineError("INVALID_ARGUMENT", `The environment file '${path}' is not UTF-8 text`, {
+      cause,
+    });
   }
 }

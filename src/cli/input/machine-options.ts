@@ -7,8 +7,8 @@ import { parseEnvironmentFile, parseEnvironmentOption } from "./environment.ts";
 
 /** `-e` and `--env-file`. */
 export interface EnvironmentOptions {
-  env: string[];
-  envFile: string[];
+  env?: string[];
+  envFile?: string[];
 }
 
 /** Adds the options that `run` and `exec` share. */
@@ -16,7 +16,9 @@ export function guestCommandOptions(command: Command): Command {
   return command
     .option("-i, --interactive", "pass standard input on to the command")
     .option("-t, --tty", "give the command a terminal")
-    .addOption(listOption("-e, --env <NAME[=VALUE]>", "set an environment variable; NAME alone passes ours on"))
+    .addOption(
+      listOption("-e, --env <NAME[=VALUE]>", "set an environment variable; NAME alone passes ours on"),
+    )
     .addOption(listOption("--env-file <file>", "read environment variables from a file, one a line"))
     .option("-w, --workdir <dir>", "working directory in the guest")
     .option("-u, --user <name|uid[:group|gid]>", "run as this user");
@@ -43,9 +45,9 @@ export async function environmentOf(
   host: Pick<CliHost, "env">,
 ): Promise<Record<string, string>> {
   const variables: [string, string][] = [];
-  for (const path of options.envFile)
+  for (const path of options.envFile ?? [])
     variables.push(...parseEnvironmentFile(await readTextFile(path), { path, host: host.env }));
-  for (const text of options.env) {
+  for (const text of options.env ?? []) {
     const variable = parseEnvironmentOption(text, host.env);
     if (variable !== undefined) variables.push(variable);
   }
@@ -53,7 +55,7 @@ export async function environmentOf(
 }
 
 /** `--label KEY=VALUE`, or `KEY` for an empty value. */
-export function labelsOf(labels: readonly string[]): Record<string, string> {
+export function labelsOf(labels: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(
     labels.map((label) => {
       const separator = label.indexOf("=");
@@ -82,10 +84,14 @@ async function readTextFile(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new SupermachineError("INVALID_ARGUMENT", `Cannot read the environment file '${path}'${reason(cause)}`, {
-      cause,
-      hint: "Check the path and its permissions",
-    });
+    throw new SupermachineError(
+      "INVALID_ARGUMENT",
+      `Cannot read the environment file '${path}'${reason(cause)}`,
+      {
+        cause,
+        hint: "Check the path and its permissions",
+      },
+    );
   }
 }
 

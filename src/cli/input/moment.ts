@@ -8,7 +8,10 @@ export function parseMoment(text: string, options: { option: string; nowMs: numb
   if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return Number(text) * 1000;
   if (/^([0-9]+[dhms])+$/.test(text)) {
     const parts = [...text.matchAll(/([0-9]+)([dhms])/g)];
-    return options.nowMs - parts.reduce((sum, [, count, unit = "s"]) => sum + Number(count) * (unitMs[unit] ?? 0), 0);
+    return (
+      options.nowMs -
+      parts.reduce((sum, [, count, unit = "s"]) => sum + Number(count) * (unitMs[unit] ?? 0), 0)
+    );
   }
   const date = /^[0-9]{4}-/.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(date))

@@ -17,7 +17,10 @@ test("formatError() is one line and a hint, without the cause", () => {
 
 test("formatError() shows the end of the guest's console, made safe for a terminal", () => {
   const console = [...Array.from({ length: 40 }, (_, index) => `line ${index}`), "Kernel panic \u001b[31m"];
-  const text = formatError(new SupermachineError("GUEST_PANIC", "The guest kernel panicked", { data: { console } }), plain);
+  const text = formatError(
+    new SupermachineError("GUEST_PANIC", "The guest kernel panicked", { data: { console } }),
+    plain,
+  );
   assert.equal(text.split("\n").length, 17);
   assert.ok(text.includes("  | Kernel panic \\x1b[31m\n"));
 });
@@ -34,11 +37,19 @@ test("formatError() with debug shows code, data, stack and the chain of causes",
     cause: new Error("middle", { cause: "innermost" }),
   });
   const text = formatError(error, { style, debug: true });
-  for (const part of ["code: FILE_ERROR", '{"errno":"EIO"}', "caused by: Error: middle", "caused by: innermost"])
+  for (const part of [
+    "code: FILE_ERROR",
+    '{"errno":"EIO"}',
+    "caused by: Error: middle",
+    "caused by: innermost",
+  ])
     assert.ok(text.includes(part), part);
 });
 
 test("errorForJson() is the wire form, also of foreign errors and thrown non-errors", () => {
-  assert.deepEqual(errorForJson(new SupermachineError("NO_SPACE", "Full")), { code: "NO_SPACE", message: "Full" });
+  assert.deepEqual(errorForJson(new SupermachineError("NO_SPACE", "Full")), {
+    code: "NO_SPACE",
+    message: "Full",
+  });
   assert.equal(errorForJson("boom").message, "Internal error: boom");
 });

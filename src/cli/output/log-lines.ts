@@ -37,7 +37,9 @@ export class LogLines {
   #take(stream: LogEntry["stream"]): LogLine[] {
     const open = this.#open.get(stream);
     this.#open.delete(stream);
-    return open === undefined ? [] : [{ stream, time: open.time, bytes: Buffer.concat(open.parts, open.length) }];
+    return open === undefined
+      ? []
+      : [{ stream, time: open.time, bytes: Buffer.concat(open.parts, open.length) }];
   }
 }
 

@@ -16,5 +16,11 @@ export function styleFor(
   const on = stream.isTTY === true && (noColor === undefined || noColor === "") && env["TERM"] !== "dumb";
   const paint = (code: number, end: number) => (text: string) =>
     on ? `\u001b[${code}m${text}\u001b[${end}m` : text;
-  return { bold: paint(1, 22), dim: paint(2, 22), red: paint(31, 39), yellow: paint(33, 39), green: paint(32, 39) };
+  return {
+    bold: paint(1, 22),
+    dim: paint(2, 22),
+    red: paint(31, 39),
+    yellow: paint(33, 39),
+    green: paint(32, 39),
+  };
 }

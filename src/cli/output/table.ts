@@ -17,7 +17,9 @@ export function formatTable<Row>(
   const cells = rows.map((row) =>
     columns.map((column) => {
       const value = printable(column.value(row));
-      return column.maximum !== undefined && options.truncate !== false ? fitWidth(value, column.maximum) : value;
+      return column.maximum !== undefined && options.truncate !== false
+        ? fitWidth(value, column.maximum)
+        : value;
     }),
   );
   const lines = [columns.map((column) => column.title), ...cells];

@@ -77,5 +77,6 @@ function sample(task: Task, nowMs: number): void {
   const last = task.samples.at(-1);
   if (last !== undefined && nowMs - last.atMs < sampleEveryMs) return;
   task.samples.push({ atMs: nowMs, done: task.done });
-  while (task.samples.length > 2 && nowMs - (task.samples[0]?.atMs ?? nowMs) > rateWindowMs) task.samples.shift();
+  while (task.samples.length > 2 && nowMs - (task.samples[0]?.atMs ?? nowMs) > rateWindowMs)
+    task.samples.shift();
 }

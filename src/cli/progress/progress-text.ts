@@ -31,7 +31,9 @@ export function doneLine(task: Task): string | undefined {
   const tookMs = task.endedMs - task.startedMs;
   if (tookMs < quietMs && task.total === undefined) return undefined;
   const size = task.total ?? task.done;
-  const facts = [size === undefined ? "" : formatBytes(size), formatDuration(tookMs)].filter((fact) => fact !== "");
+  const facts = [size === undefined ? "" : formatBytes(size), formatDuration(tookMs)].filter(
+    (fact) => fact !== "",
+  );
   return `${labelOf(task, "done")} (${facts.join(", ")})`;
 }
 
