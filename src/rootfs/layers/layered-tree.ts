@@ -7,9 +7,9 @@
 //  - a whiteout removes what lower layers brought and never what its own layer did, wherever in the layer it stands;
 //  - adding to a directory leaves its own metadata alone.
 
-import { archiveError, type Fail } from "../archive-error.ts";
-import { printable } from "../byte-string.ts";
-import type { TarEntry } from "../tar/tar-entry.ts";
+import { archiveError, type Fail } from "../../tar/archive-error.ts";
+import { printable } from "../../tar/byte-string.ts";
+import type { TarEntry } from "../../tar/tar-entry.ts";
 import type { ByteString, DirectoryNode, NodeMetadata, TreeNode } from "../tree.ts";
 import { createNode, entryMetadata } from "./node-from-entry.ts";
 import { resolveScoped, type ScopedPath, splitPath } from "./scoped-path.ts";

@@ -1,5 +1,5 @@
-import type { Fail } from "../archive-error.ts";
-import type { TarEntry } from "../tar/tar-entry.ts";
+import type { Fail } from "../../tar/archive-error.ts";
+import type { TarEntry } from "../../tar/tar-entry.ts";
 import type { ByteString, NodeMetadata, TreeNode } from "../tree.ts";
 
 /** The tree node that a tar entry describes by itself; hard links describe none. Fails on what Linux could not hold. */

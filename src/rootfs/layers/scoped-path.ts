@@ -2,7 +2,7 @@
 // directories are followed, and neither they nor ".." lead out. Equal to the "secure join" of container unpackers:
 // ".." counts on names that no longer hold links, and a component that does not exist is taken as it stands.
 
-import type { Fail } from "../archive-error.ts";
+import type { Fail } from "../../tar/archive-error.ts";
 import type { ByteString, DirectoryNode, TreeNode } from "../tree.ts";
 
 /** As Linux's limit for one look-up. */

@@ -1,4 +1,4 @@
-import type { Timestamp } from "../tree.ts";
+import type { Timestamp } from "./byte-source.ts";
 
 /**
  * A numeric header field: octal digits with spaces and NULs around them, or (first bit set) GNU's base-256, a big-endian

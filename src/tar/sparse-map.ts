@@ -1,9 +1,9 @@
 // The four ways in which GNU tar stores files with holes.
 // https://www.gnu.org/software/tar/manual/html_section/Sparse-Formats.html
 
-import type { Fail } from "../archive-error.ts";
-import { byteStringFrom } from "../byte-string.ts";
-import type { ByteSource, ByteString, Extent } from "../tree.ts";
+import type { Fail } from "./archive-error.ts";
+import type { ByteSource, ByteString, Extent } from "./byte-source.ts";
+import { byteStringFrom } from "./byte-string.ts";
 import type { PaxRecords } from "./pax-records.ts";
 import { blockBytes } from "./tar-header.ts";
 import { parseDecimal, parseNumericField } from "./tar-number.ts";

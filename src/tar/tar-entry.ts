@@ -1,4 +1,4 @@
-import type { ByteString, Extent, Timestamp } from "../tree.ts";
+import type { ByteString, Extent, Timestamp } from "./byte-source.ts";
 
 /** One member of a tar archive, with every extension header applied. Nothing is checked against a tree yet. */
 export interface TarEntry {

@@ -2,9 +2,9 @@
 // https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html#tag_20_92_13_06 (ustar Interchange Format)
 // https://www.gnu.org/software/tar/manual/html_node/Standard.html (old GNU)
 
-import type { Fail } from "../archive-error.ts";
-import { byteStringFrom } from "../byte-string.ts";
-import type { ByteString } from "../tree.ts";
+import type { Fail } from "./archive-error.ts";
+import type { ByteString } from "./byte-source.ts";
+import { byteStringFrom } from "./byte-string.ts";
 import { parseNumericField } from "./tar-number.ts";
 
 export const blockBytes = 512;

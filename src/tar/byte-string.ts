@@ -1,4 +1,4 @@
-import type { ByteString } from "./tree.ts";
+import type { ByteString } from "./byte-source.ts";
 
 /** One character per byte; see `ByteString`. */
 export function byteStringFrom(bytes: Uint8Array): ByteString {

@@ -3,9 +3,9 @@
 // Where formats leave a choice, the one of Go's archive/tar is taken, because the tools that unpack images use it;
 // a pax global header, which that leaves to its caller, applies to all later entries as POSIX says.
 
-import { archiveError, type Fail } from "../archive-error.ts";
-import { byteStringFrom } from "../byte-string.ts";
-import type { ByteSource, ByteString, Extent, Timestamp } from "../tree.ts";
+import { archiveError, type Fail } from "./archive-error.ts";
+import type { ByteSource, ByteString, Extent, Timestamp } from "./byte-source.ts";
+import { byteStringFrom } from "./byte-string.ts";
 import { noPaxRecords, overlayPaxRecords, type PaxRecords, parsePaxRecords } from "./pax-records.ts";
 import { oldGnuSparseRuns, paxSparseRuns, type SparseContext, sparseExtents } from "./sparse-map.ts";
 import type { TarEntry, TarEntryType } from "./tar-entry.ts";

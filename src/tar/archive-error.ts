@@ -1,6 +1,6 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import type { ByteString } from "./byte-source.ts";
 import { printable } from "./byte-string.ts";
-import type { ByteString } from "./tree.ts";
 
 /** Where in an archive something is wrong. */
 export interface ArchivePlace {

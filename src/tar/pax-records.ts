@@ -1,9 +1,9 @@
 // pax extended headers: "%d %s=%s\n", length of the whole record, keyword, value.
 // https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html#tag_20_92_13_03 (pax Extended Header)
 
-import type { Fail } from "../archive-error.ts";
-import { byteStringFrom, bytesOf } from "../byte-string.ts";
-import type { ByteString } from "../tree.ts";
+import type { Fail } from "./archive-error.ts";
+import type { ByteString } from "./byte-source.ts";
+import { byteStringFrom, bytesOf } from "./byte-string.ts";
 
 /** What an extended header says, reduced to what this reader acts on. */
 export interface PaxRecords {
