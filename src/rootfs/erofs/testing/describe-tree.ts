@@ -5,7 +5,7 @@ import { crc32c } from "../crc32c.ts";
  * One line per directory entry, with everything that must survive: two trees are equal when their lines are. Links
  * to one inode show the path under which it comes first.
  */
-export function describeTree(root: DirectoryNode): string[] {
+export function describeTree(root: DirectoryNode, { xattrs = true }: { xattrs?: boolean } = {}): string[] {
   const lines: string[] = [];
   const firstPaths = new Map<TreeNode, string>();
   const pending: { path: string; node: TreeNode }[] = [{ path: "/", node: root }];
@@ -17,7 +17,7 @@ export function describeTree(root: DirectoryNode): string[] {
       continue;
     }
     firstPaths.set(node, path);
-    lines.push(`${JSON.stringify(path)} ${describeNode(node)}`);
+    lines.push(`${JSON.stringify(path)} ${describeNode(node, xattrs)}`);
     if (node.type !== "directory") continue;
     for (const name of [...node.entries.keys()].sort().reverse()) {
       const child = node.entries.get(name);
@@ -28,9 +28,9 @@ export function describeTree(root: DirectoryNode): string[] {
   return lines;
 }
 
-function describeNode(node: TreeNode): string {
+function describeNode(node: TreeNode, withXattrs: boolean): string {
   const { type, mode, uid, gid, mtime } = node;
-  const xattrs = [...node.xattrs]
+  const xattrs = [...(withXattrs ? node.xattrs : [])]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `${name}=${value}`);
   return JSON.stringify([
