@@ -1,9 +1,9 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { LocalLayer } from "../../image/image.ts";
 import type { ProgressListener } from "../../progress/progress.ts";
+import { readTar } from "../../tar/read-tar.ts";
 import { writeErofs } from "../erofs/write-erofs.ts";
 import { LayeredTree } from "../layers/layered-tree.ts";
-import { readTar } from "../tar/read-tar.ts";
 import { FileSink } from "./file-sink.ts";
 import { FileSource } from "./file-source.ts";
 import { unpackLayer } from "./unpack-layer.ts";

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import zlib from "node:zlib";
 import { Decompress } from "fzstd";
 import type { Compression } from "../../image/image.ts";
-import { archiveError } from "../archive-error.ts";
+import { archiveError } from "../../tar/archive-error.ts";
 import { ZstdFrameGuard } from "../zstd-frame-guard.ts";
 import { errnoOf } from "./system-failure.ts";
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { LocalLayer } from "../../image/image.ts";
-import { archiveError } from "../archive-error.ts";
+import { archiveError } from "../../tar/archive-error.ts";
 import { decompressFile } from "./decompress.ts";
 import { FileSink } from "./file-sink.ts";
 import { errnoOf } from "./system-failure.ts";
