@@ -21,9 +21,8 @@ export function action<Options extends object>(
   perform: (operands: string[], options: Options) => Promise<number | undefined>,
 ): void {
   command.action(async () => {
-    const options = command.opts<Options & { debug?: boolean; json?: boolean }>();
+    const options = command.opts<Options & { debug?: boolean }>();
     if (options.debug === true) cli.debug = true;
-    if (options.json === true) cli.json = true;
     cli.exitCode = (await perform(command.args, options)) ?? 0;
   });
 }

@@ -20,6 +20,8 @@ export async function main(argv: readonly string[], host: CliHost = processHost(
     if (name === "__complete") return await complete(cli, words);
     if (words.length === 0) words.push("--help");
     const program = await buildProgram(cli, entry);
+    // Before parsing, so that what the parser refuses is JSON as well. A guest command may have a --json of its own.
+    cli.json = !cli.runsGuestCommand && words.includes("--json");
     await program.parseAsync(words, { from: "user" });
     return cli.exitCode;
   } catch (error) {

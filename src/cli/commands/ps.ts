@@ -29,10 +29,11 @@ function define(command: Command, cli: Cli): void {
   ]);
   action<Options>(command, cli, async (_, options) => {
     const { Machine } = await cli.library();
-    const machines = await Machine.list({ all: options.all === true });
+    // Newest first, as docker lists them.
+    const machines = (await Machine.list({ all: options.all === true })).toReversed();
     if (options.json === true) cli.printJson(machines);
     else if (options.quiet === true) cli.print(machines.map(({ id }) => `${id}\n`).join(""));
-    else cli.print(formatTable(machines.toReversed(), columns(Date.now()), { truncate: options.trunc }));
+    else cli.print(formatTable(machines, columns(Date.now()), { truncate: options.trunc }));
     return 0;
   });
 }

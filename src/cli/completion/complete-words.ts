@@ -65,7 +65,9 @@ async function candidatesFor(cli: Cli, words: readonly string[]): Promise<Offer>
     return { candidates: candidates.map((one) => ({ ...one, value: `${inline[0]}${one.value}` })), files };
   }
   const operands = definition.operands ?? [];
-  return suggest(cli, operands[Math.min(place.index, operands.length - 1)] ?? { kind: "none" });
+  const suggestion = operands[Math.min(place.index, operands.length - 1)] ?? { kind: "none" };
+  const namesFile = suggestion.kind === "image" && transports.some(({ value }) => current.startsWith(value));
+  return namesFile ? { candidates: [], files: true } : suggest(cli, suggestion);
 }
 
 type Place =

@@ -60,7 +60,8 @@ _supermachine() {
   done
   (( $#plain )) && compadd -l -d plainText -a plain
   (( $#open )) && compadd -S '' -l -d openText -a open
-  [[ -n $files ]] && _files
+  # Behind the colon of MACHINE: or oci: only the rest is a path.
+  [[ -n $files ]] && { compset -P '*:'; _files }
   return 0
 }
 if [[ \${zsh_eval_context[-1]} == loadautofunc ]]; then _supermachine "$@"; else compdef _supermachine supermachine; fi

@@ -1,0 +1,330 @@
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import { test } from "node:test";
+import { commandTable } from "./command-table.ts";
+import { runFake } from "./testing/fake-host.ts";
+import { fakeMachineInfo } from "./testing/fake-library.ts";
+
+test("the overview names every command, and no arguments show it", async () => {
+  for (const argv of [[], ["--help"], ["-h"]]) {
+    const { exitCode, stdout } = await runFake(argv);
+    assert.equal(exitCode, 0);
+    for (const { name, summary } of commandTable)
+      assert.match(stdout, new RegExp(`^ {2}${name} +${summary}$`, "m"));
+  }
+});
+
+for (const { name } of commandTable)
+  test(`${name} --help has a description, an example and nothing on standard error`, async () => {
+    const { exitCode, stdout, stderr } = await runFake([name, "--help"]);
+    assert.equal(exitCode, 0);
+    assert.match(stdout, new RegExp(`^Usage: supermachine ${name} `));
+    assert.match(stdout, new RegExp(`^Examples:\n {2}# .+\n {2}\\$ supermachine ${name}`, "m"));
+    assert.match(stdout, /--debug/);
+    assert.equal(stderr, "");
+    assert.equal((await runFake(["help", name])).stdout, stdout);
+  });
+
+test("a wrong command line ends with 125, one line and a hint", async () => {
+  const cases: [string[], string, string][] = [
+    [["rnu"], "Unknown command 'rnu'", "Did you mean run? Otherwise see 'supermachine --help'"],
+    [
+      ["run", "--nmae", "x", "alpine"],
+      "Unknown option '--nmae'",
+      "Did you mean --name? Otherwise see 'supermachine run --help'",
+    ],
+    [["run"], "Missing required argument 'image'", "See 'supermachine run --help'"],
+    [["exec", "web"], "Missing required argument 'command'", "See 'supermachine exec --help'"],
+    [
+      ["ps", "x"],
+      "Too many arguments for 'ps'; expected 0 arguments but got 1",
+      "See 'supermachine ps --help'",
+    ],
+    [
+      ["run", "--engine", "warp", "alpine"],
+      "Option '--engine <name>' argument 'warp' is invalid; allowed choices are auto, qemu, vmm",
+      "See 'supermachine run --help'",
+    ],
+    [
+      ["run", "--cpus", "two", "alpine"],
+      "'two' is not a usable value for --cpus",
+      "Give a whole number from 1 to 1024",
+    ],
+    [["stop", "-t", "-1", "web"], "'-1' is not a usable value for --time", "Give a number from 0 to 86400"],
+    [
+      ["run", "-e", "=x", "alpine"],
+      "The environment variable '=x' has no name",
+      "Write --env NAME=value, or --env NAME to pass the value on from here",
+    ],
+    [
+      ["run", "--env-file", "/nowhere/x", "alpine"],
+      "Cannot read the environment file '/nowhere/x' (ENOENT)",
+      "Check the path and its permissions",
+    ],
+    [
+      ["run", "-it", "alpine"],
+      "Standard input is not a terminal",
+      "Leave out -t when input comes from a pipe or a file: '-i' alone passes it on",
+    ],
+    [
+      ["cp", "a", "b"],
+      "Neither side names a machine",
+      "Write one side as MACHINE:PATH and the other as a path of this host",
+    ],
+    [
+      ["cp", "web:/a", "web:/b"],
+      "Cannot copy from machine to machine",
+      "Write one side as MACHINE:PATH and the other as a path of this host",
+    ],
+  ];
+  for (const [argv, message, hint] of cases) {
+    const { exitCode, stdout, stderr } = await runFake(argv);
+    assert.equal(stderr, `supermachine: ${message}\n  hint: ${hint}\n`);
+    assert.deepEqual([exitCode, stdout], [125, ""], argv.join(" "));
+  }
+});
+
+test("with --json an error is a JSON object on standard error, also one of the command line", async () => {
+  for (const argv of [
+    ["ps", "--json", "--nope"],
+    ["pull", "--json"],
+  ]) {
+    const { stderr, stdout } = await runFake(argv);
+    assert.equal(JSON.parse(stderr).error.code, "INVALID_ARGUMENT");
+    assert.equal(stdout, "");
+  }
+});
+
+test("run passes its options on as the library wants them", async () => {
+  const { exitCode, calls } = await runFake(
+    [
+      ..."run -e A=1 -eB=2 -e HOME -e GONE -w /srv -u 1:2 -p 8080:80 -p [::1]:0:81 --name n --entrypoint /bin/x -h box".split(
+        " ",
+      ),
+      ..."-m 1g --cpus 3 --network none -l a=b -l c --platform linux/arm64 --pull never --engine qemu --kernel /k -q".split(
+        " ",
+      ),
+      ..."alpine print hi --name 0".split(" "),
+    ],
+    { env: { HOME: "/root" } },
+  );
+  assert.equal(exitCode, 0);
+  const [create, run] = calls;
+  const { signal, onProgress, onWarning, ...options } = Object(create?.args[1]);
+  assert.equal(create?.args[0], "alpine");
+  assert.deepEqual(
+    [typeof onProgress, typeof onWarning, signal instanceof AbortSignal],
+    ["function", "function", true],
+  );
+  assert.deepEqual(options, {
+    name: "n",
+    memory: "1g",
+    cpus: 3,
+    env: { A: "1", B: "2", HOME: "/root" },
+    workdir: "/srv",
+    user: "1:2",
+    hostname: "box",
+    network: "none",
+    ports: ["8080:80", "[::1]:0:81"],
+    labels: { a: "b", c: "" },
+    platform: "linux/arm64",
+    pull: "never",
+    engine: "qemu",
+    kernel: "/k",
+    entrypoint: ["/bin/x"],
+    remove: true,
+  });
+  assert.deepEqual(run?.args[0], ["print", "hi", "--name", "0"]);
+});
+
+test("run -d prints the id and leaves the machine alone", async () => {
+  const { exitCode, stdout, calls } = await runFake(["run", "-dt", "--rm", "alpine", "sleep", "9"]);
+  assert.deepEqual([exitCode, stdout], [0, "0123456789ab\n"]);
+  const options = Object(calls[0]?.args[1]);
+  assert.deepEqual(
+    [options.detached, options.command, options.tty, options.remove],
+    [true, ["sleep", "9"], true, true],
+  );
+  assert.ok(!calls.some(({ name }) => name === "kill"));
+});
+
+test("an empty --entrypoint drops that of the image", async () => {
+  const { calls } = await runFake(["run", "--entrypoint", "", "alpine", "print"]);
+  assert.deepEqual(Object(calls[0]?.args[1]).entrypoint, []);
+});
+
+test("run keeps the command's streams apart, passes its exit code on and ends the machine", async () => {
+  const { exitCode, stdout, stderr, calls } = await runFake(["run", "alpine", "print", "out", "err", "7"]);
+  assert.deepEqual([exitCode, stdout, stderr], [7, "out", "err"]);
+  assert.deepEqual(
+    calls.map(({ name }) => name),
+    ["Machine.create", "run", "kill", "dispose"],
+  );
+});
+
+test("run -i hands standard input over to its end; without -i the command gets none", async () => {
+  const input = "x".repeat(300_000);
+  assert.equal((await runFake(["run", "-i", "alpine", "cat"], { input })).stdout, input);
+  assert.equal((await runFake(["run", "alpine", "cat"], { input })).stdout, "");
+});
+
+test("run and exec end with 127 for a missing command and 125 for a missing machine; others with 1", async () => {
+  assert.equal((await runFake(["run", "alpine", "nope"])).exitCode, 127);
+  assert.equal((await runFake(["exec", "web", "nope"])).exitCode, 127);
+  assert.equal((await runFake(["exec", "gone", "print"])).exitCode, 125);
+  assert.equal((await runFake(["logs", "gone"])).exitCode, 1);
+});
+
+test("an error that is not ours is called internal, with a stack only on demand", async () => {
+  const { exitCode, stderr } = await runFake(["run", "alpine", "crash"]);
+  assert.equal(exitCode, 125);
+  assert.match(stderr, /^supermachine: Internal error: fake crash\n {2}hint: .*report/);
+  assert.doesNotMatch(stderr, /\n\s+at /);
+  assert.match((await runFake(["run", "--debug", "alpine", "crash"])).stderr, /\n\s+at /);
+  assert.match(
+    (await runFake(["run", "alpine", "crash"], { env: { SUPERMACHINE_DEBUG: "1" } })).stderr,
+    /\n\s+at /,
+  );
+});
+
+test("a signal while the machine starts aborts that, and says nothing", async () => {
+  const signals = new EventEmitter();
+  const state = {
+    beforeCreate: ({ signal }: { signal?: AbortSignal | undefined }) => {
+      setImmediate(() => signals.emit("SIGTERM"));
+      return new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve()));
+    },
+  };
+  const { exitCode, stdout, stderr } = await runFake(["run", "alpine", "print"], { signals, state });
+  assert.deepEqual([exitCode, stdout, stderr], [143, "", ""]);
+  assert.deepEqual(signals.eventNames(), []);
+});
+
+test("--timings names engine and phases on standard error", async () => {
+  const { stdout, stderr } = await runFake(["run", "--timings", "alpine", "print", "x"]);
+  assert.equal(stdout, "x");
+  assert.equal(stderr, "engine: qemu (tcg)\ntimings:\n  engine     12 ms\n  total      12 ms\n");
+});
+
+test("ps lists what runs; -a all, newest first; -q ids; --json an array", async () => {
+  const ended = fakeMachineInfo({
+    id: "ffffffffffff",
+    name: "old",
+    state: "stopped",
+    ports: [],
+    finishedAt: Date.now() - 7_200_000,
+    exit: { reason: "command", exitCode: 3 },
+  });
+  const state = { machines: [ended, fakeMachineInfo()] };
+  const { stdout } = await runFake(["ps", "-a"], { state });
+  const lines = stdout.split("\n");
+  assert.match(lines[0] ?? "", /^ID +IMAGE +COMMAND +CREATED +STATUS +PORTS +NAME$/);
+  assert.match(
+    lines[1] ?? "",
+    /^0123456789ab +nginx(:latest)? +"nginx -g daemon off;" +2 minutes ago +Up 2 minutes +127\.0\.0\.1:8080->80 +web$/,
+  );
+  assert.match(lines[2] ?? "", /Exited \(3\) 2 hours ago +old$/);
+  assert.equal((await runFake(["ps", "-q"], { state })).stdout, "0123456789ab\n");
+  assert.equal((await runFake(["ps", "-aq"], { state })).stdout, "0123456789ab\nffffffffffff\n");
+  assert.equal(JSON.parse((await runFake(["ps", "-a", "--json"], { state })).stdout).length, 2);
+});
+
+test("images shows familiar names, short digests and sizes", async () => {
+  const { stdout } = await runFake(["images"]);
+  assert.match(stdout, /^alpine(:latest)? +abababababab +linux\/amd64 +3 days ago +3\.46 MB$/m);
+  assert.equal(JSON.parse((await runFake(["images", "--json"])).stdout).length, 2);
+});
+
+test("stop, kill, rm and rmi do what they can and report the rest", async () => {
+  const { exitCode, stdout, stderr, calls } = await runFake(["stop", "-t", "2.5", "web", "gone"]);
+  assert.deepEqual([exitCode, stdout], [1, "web\n"]);
+  assert.equal(stderr, "supermachine: There is no machine 'gone'\n  hint: See 'supermachine ps -a'\n");
+  assert.deepEqual(calls.find(({ name }) => name === "stop")?.args, ["web", { timeoutMs: 2500 }]);
+  assert.equal((await runFake(["kill", "web"])).stdout, "web\n");
+  const removal = await runFake(["rm", "-f", "web"]);
+  assert.deepEqual(removal.calls[0]?.args, ["web", { force: true }]);
+  const json = JSON.parse((await runFake(["stop", "--json", "web", "gone"])).stdout);
+  assert.equal(json[0].exit.reason, "stopped");
+  assert.equal(json[1].error.code, "MACHINE_NOT_FOUND");
+});
+
+test("inspect finds machines before images, and says what it did not find", async () => {
+  const found = JSON.parse((await runFake(["inspect", "web", "alpine"])).stdout);
+  assert.deepEqual(
+    found.map(({ type }: { type: string }) => type),
+    ["machine", "image"],
+  );
+  const missing = await runFake(["inspect", "nope"]);
+  assert.deepEqual([missing.exitCode, missing.stdout], [1, "[]\n"]);
+  assert.match(missing.stderr, /no machine and no image called 'nope'/);
+});
+
+test("cp copies in and out, and streams tar archives", async () => {
+  const call = async (argv: string[], input?: string) =>
+    (await runFake(argv, { input: input ?? "" })).calls[0];
+  assert.deepEqual(await call(["cp", "./a", "web:etc/b"]), { name: "copyIn", args: ["./a", "/etc/b"] });
+  assert.deepEqual(await call(["cp", "web:/b", "."]), { name: "copyOut", args: ["/b", "."] });
+  assert.deepEqual(await call(["cp", "-", "web:/b"], "tar"), { name: "writeTar", args: ["/b", "tar"] });
+  assert.equal((await runFake(["cp", "web:/b", "-"])).stdout, "tar bytes");
+});
+
+test("logs keeps streams apart, and knows --tail, --since and --timestamps", async () => {
+  const entry = (stream: "stdout" | "stderr", time: number, text: string) => ({
+    stream,
+    time,
+    bytes: Buffer.from(text),
+  });
+  const logs = [
+    entry("stdout", 1000, "one\ntw"),
+    entry("stderr", 2000, "bad\n"),
+    entry("stdout", 3000, "o\nthree\n"),
+  ];
+  const state = { logs };
+  const all = await runFake(["logs", "web"], { state });
+  assert.deepEqual([all.stdout, all.stderr], ["one\ntwo\nthree\n", "bad\n"]);
+  assert.equal((await runFake(["logs", "-n", "1", "web"], { state })).stdout, "three\n");
+  assert.equal((await runFake(["logs", "--tail", "0", "web"], { state })).stdout, "");
+  assert.equal((await runFake(["logs", "--since", "2.5", "web"], { state })).stdout, "o\nthree\n");
+  assert.equal(
+    (await runFake(["logs", "-t", "web"], { state })).stdout,
+    "1970-01-01T00:00:01.000Z one\n1970-01-01T00:00:01.000Z two\n1970-01-01T00:00:03.000Z three\n",
+  );
+});
+
+test("doctor explains each finding and ends with 1 when nothing can run", async () => {
+  const checks = [
+    { name: "node", status: "ok", detail: "20.19" } as const,
+    {
+      name: "qemu",
+      status: "failed",
+      detail: "not found",
+      remedy: "apt-get install qemu-system-x86",
+    } as const,
+  ];
+  const bad = await runFake(["doctor"], { state: { diagnosis: { ok: false, engines: [], checks } } });
+  assert.equal(bad.exitCode, 1);
+  assert.equal(
+    bad.stdout,
+    "ok        node   20.19\nfailed    qemu   not found\n                 -> apt-get install qemu-system-x86\n\n" +
+      "Machines cannot be started here yet: see the lines marked 'failed'.\n",
+  );
+  const engine = { name: "qemu", accelerator: "kvm", why: "the first that is usable" } as const;
+  const good = await runFake(["doctor"], {
+    state: { diagnosis: { ok: true, engine, engines: [], checks: [] } },
+  });
+  assert.equal(good.exitCode, 0);
+  assert.match(good.stdout, /engine 'qemu' with kvm: the first that is usable\.\n$/);
+});
+
+test("pull, import and prune print what they did, and JSON on demand", async () => {
+  assert.match((await runFake(["pull", "alpine"])).stdout, /^alpine(:latest)? sha256:abab/);
+  assert.equal(JSON.parse((await runFake(["pull", "--json", "alpine"])).stdout).platform, "linux/amd64");
+  const imported = await runFake(["import", "x.tar", "my/base:1"]);
+  assert.match(imported.stdout, /^my\/base:1 sha256:/);
+  assert.equal(Object(imported.calls[0]?.args[0]).source, "x.tar");
+  assert.equal((await runFake(["prune"])).stdout, "Freed 12.3 MB\n");
+  const pruned = await runFake(["prune", "-a", "--json"], {
+    state: { machines: [fakeMachineInfo({ state: "crashed" })] },
+  });
+  assert.deepEqual(JSON.parse(pruned.stdout).machines, ["web"]);
+});
