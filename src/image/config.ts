@@ -1,6 +1,6 @@
 // OCI image spec: "OCI Image Configuration".
 import * as v from "valibot";
-import { isDigest } from "./digest.ts";
+import { digestSchema } from "./digest-schema.ts";
 import type { Digest, ImageConfig, Platform } from "./image.ts";
 import { parseJsonDocument } from "./json-document.ts";
 import { maximumLayers } from "./limits.ts";
@@ -36,7 +36,7 @@ export function parseImageConfig(bytes: Uint8Array, origin: Origin): ParsedConfi
       exposedPorts: Object.keys(config.ExposedPorts ?? {}),
       labels: config.Labels ?? {},
     },
-    diffIds: parsed.rootfs.diff_ids as Digest[],
+    diffIds: parsed.rootfs.diff_ids,
   };
 }
 
@@ -76,6 +76,6 @@ const schema = v.object({
   config: v.nullish(runSchema),
   rootfs: v.object({
     type: v.optional(v.literal("layers")),
-    diff_ids: v.pipe(v.array(v.pipe(text, v.check(isDigest))), v.maxLength(maximumLayers)),
+    diff_ids: v.pipe(v.array(digestSchema), v.maxLength(maximumLayers)),
   }),
 });

@@ -1,7 +1,7 @@
 // OCI image spec: "OCI Image Manifest", "OCI Image Index", "OCI Content Descriptors"; Docker's manifest v2 schema 2.
 import * as v from "valibot";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { isDigest } from "./digest.ts";
+import { digestSchema } from "./digest-schema.ts";
 import type { Digest, Platform } from "./image.ts";
 import { parseJsonDocument } from "./json-document.ts";
 import { maximumIndexEntries, maximumLayerLength, maximumLayers } from "./limits.ts";
@@ -77,7 +77,7 @@ const platformSchema = v.pipe(
 const descriptorSchema = v.pipe(
   v.object({
     mediaType: text,
-    digest: v.pipe(text, v.check(isDigest)),
+    digest: digestSchema,
     size: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(maximumLayerLength)),
     platform: v.nullish(platformSchema),
     annotations: v.nullish(v.record(v.string(), text)),
@@ -85,7 +85,7 @@ const descriptorSchema = v.pipe(
   v.transform(
     ({ mediaType, digest, size, platform, annotations }): Descriptor => ({
       mediaType,
-      digest: digest as Digest,
+      digest,
       size,
       ...(platform ? { platform } : {}),
       annotations: annotations ?? {},

@@ -17,6 +17,11 @@ export class Home {
     return join(this.root, "blobs");
   }
 
+  /** Blobs whose download was cut short, kept to be resumed: `partial/<hex>.<owner>`. */
+  get partials(): string {
+    return join(this.root, "partial");
+  }
+
   /** Names of images, and what each resolves to. */
   get images(): string {
     return join(this.root, "images");

@@ -1,5 +1,5 @@
 import type { ProgressListener } from "../../progress/progress.ts";
-import type { Digest, ImageConfig, LocalImage, PullPolicy } from "../image.ts";
+import type { Digest, ImageConfig, LocalImage, LocalLayer, PullPolicy } from "../image.ts";
 
 /** How registries are reached. */
 export interface RegistryOptions {
@@ -39,6 +39,21 @@ export interface ImageSummary {
   readonly size: number;
   /** When it was last pulled or imported, milliseconds since 1970. */
   readonly pulledAtMs: number;
+}
+
+/** What `inspect` shows. */
+export interface ImageDetails extends ImageSummary {
+  /** Every name of this image. */
+  readonly names: readonly string[];
+  /** What the name resolved to: the index, or the manifest itself. */
+  readonly rootDigest: Digest;
+  readonly configDigest: Digest;
+  /** All blobs are here. When not, the next pull repairs the image. */
+  readonly complete: boolean;
+  /** Absent when incomplete, as are the layers. */
+  readonly config?: ImageConfig;
+  /** Bottom first. */
+  readonly layers?: readonly LocalLayer[];
 }
 
 export interface PruneOptions {
