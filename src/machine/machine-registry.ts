@@ -1,10 +1,217 @@
-import type { MachineLink } from "./machine-link.ts";
-import type { ListOptions, LookupOptions, MachineInfo } from "./types.ts";
+import { randomBytes } from "node:crypto";
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  unlink,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import type { Home } from "../storage/home.ts";
+import { ended, isLive, type MachineRecord, parseRecord } from "./machine-record.ts";
+import { isAlive } from "./process-identity.ts";
 
-export async function connectMachine(_nameOrId: string, _options: LookupOptions): Promise<MachineLink> {
-  throw new Error("to come");
+/**
+ * The machines of all processes, as files:
+ *
+ * - `machines/<id>/machine.json`: the record, replaced atomically by the machine's owner alone;
+ * - `machines/<id>/log.jsonl`: the main command's output; `monitor.log`: what a detached monitor prints;
+ * - `machines/<id>/run/`: sockets and scratch files while the machine runs;
+ * - `machines/.names/<name>`: a symbolic link that says the id. Creating it is what reserves a name.
+ *
+ * Whoever reads a record whose owner is dead settles it, so that nothing here claims that a dead machine runs.
+ */
+export class MachineRegistry {
+  readonly #home: Home;
+
+  constructor(home: Home) {
+    this.#home = home;
+  }
+
+  folder(id: string): string {
+    return join(this.#home.machines, id);
+  }
+
+  /**
+   * Adds a machine under an unused id, with its name reserved.
+   *
+   * @param make Makes the record for the id and the folder of its sockets.
+   * @throws SupermachineError `NAME_IN_USE`.
+   */
+  async add(
+    name: string,
+    make: (place: { id: string; runDirectory: string }) => MachineRecord,
+  ): Promise<MachineRecord> {
+    const id = randomBytes(6).toString("hex");
+    const folder = this.folder(id);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    try {
+      const record = make({ id, runDirectory: await makeRunDirectory(folder) });
+      await this.write(record);
+      await this.#reserve(name, id);
+      return record;
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Replaces a machine's record. Its folder must exist: a machine that was removed does not come back. */
+  async write(record: MachineRecord): Promise<void> {
+    const path = join(this.folder(record.info.id), "machine.json");
+    const temporary = `${path}.${randomBytes(4).toString("hex")}`;
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(record, undefined, 1)}\n`);
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  }
+
+  /** A machine's record as it is now; undefined when there is none (any more). */
+  async read(id: string): Promise<MachineRecord | undefined> {
+    const record = await this.#load(id);
+    if (record === undefined || !isLive(record) || (await isAlive(record.owner))) return record;
+    // The owner may have written its last word between our two looks; after its death nothing changes any more.
+    const last = await this.#load(id);
+    return last === undefined || !isLive(last) ? last : this.#settle(last);
+  }
+
+  /** Every machine, oldest first. */
+  async list(): Promise<MachineRecord[]> {
+    const ids = (await entries(this.#home.machines)).filter((name) => /^[0-9a-f]{12}$/.test(name));
+    const records = await Promise.all(ids.map((id) => this.read(id)));
+    return records
+      .filter((record) => record !== undefined)
+      .sort((a, b) => a.info.createdAt - b.info.createdAt);
+  }
+
+  /**
+   * A machine by name, id or the first digits of its id.
+   *
+   * @throws SupermachineError `MACHINE_NOT_FOUND`, `INVALID_ARGUMENT` when several ids start with the digits.
+   */
+  async find(nameOrId: string): Promise<MachineRecord> {
+    const named = isName(nameOrId) ? await this.#idOf(nameOrId) : undefined;
+    if (named !== undefined) {
+      const record = await this.read(named);
+      if (record !== undefined) return record;
+    }
+    const matching = /^[0-9a-f]{1,12}$/.test(nameOrId)
+      ? (await this.list()).filter(({ info }) => info.id.startsWith(nameOrId))
+      : [];
+    if (matching.length > 1)
+      throw new SupermachineError("INVALID_ARGUMENT", `Several machines have ids that start with '${nameOrId}'`, {
+        hint: "Give more digits, or the name",
+      });
+    if (matching[0] === undefined)
+      throw new SupermachineError("MACHINE_NOT_FOUND", `There is no machine '${nameOrId}'`, {
+        hint: "List them all with 'supermachine ps --all' or Machine.list({ all: true })",
+      });
+    return matching[0];
+  }
+
+  /** Deletes everything about a machine. Idempotent. */
+  async remove(record: MachineRecord): Promise<void> {
+    const { id, name } = record.info;
+    if ((await this.#idOf(name)) === id) await unlink(this.#namePath(name)).catch(ignoreMissing);
+    await this.removeRunDirectory(record);
+    await rm(this.folder(id), { recursive: true, force: true });
+  }
+
+  /** Deletes the sockets and scratch files of a machine that has ended. */
+  async removeRunDirectory(record: MachineRecord): Promise<void> {
+    const { runDirectory } = record;
+    const own = dirname(runDirectory) === this.folder(record.info.id);
+    const short = dirname(runDirectory) === tmpdir() && runDirectory.startsWith(join(tmpdir(), shortPrefix));
+    // The path comes from a file: nothing else than what makeRunDirectory makes is ever deleted.
+    if (own || short) await rm(runDirectory, { recursive: true, force: true });
+  }
+
+  async #settle(record: MachineRecord): Promise<MachineRecord | undefined> {
+    if (record.guest !== undefined && (await isAlive(record.guest))) process.kill(record.guest.pid, "SIGKILL");
+    // A machine inside a program is that program's own affair: with it gone nobody will ask for its remains.
+    if (record.config.remove || !record.config.detached) {
+      await this.remove(record);
+      return undefined;
+    }
+    const crashed = ended(record, { reason: "crashed", detail: "Its monitor process is gone" });
+    await this.removeRunDirectory(record);
+    await this.write(crashed).catch(ignoreMissing);
+    return crashed;
+  }
+
+  async #load(id: string): Promise<MachineRecord | undefined> {
+    const text = await readFile(join(this.folder(id), "machine.json"), "utf8").catch(ignoreMissing);
+    return text === undefined ? undefined : parseRecord(text);
+  }
+
+  async #reserve(name: string, id: string): Promise<void> {
+    const path = this.#namePath(name);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    for (;;) {
+      const taken = await symlink(id, path).then(
+        () => false,
+        (error: unknown) => {
+          if (errno(error) === "EEXIST") return true;
+          throw error;
+        },
+      );
+      if (!taken) return;
+      const other = await this.#idOf(name);
+      const record = other === undefined ? undefined : await this.read(other);
+      if (record !== undefined)
+        throw new SupermachineError("NAME_IN_USE", `Another machine is called '${name}'`, {
+          hint: `Choose another name, or remove it: supermachine rm ${name}`,
+          data: { id: record.info.id },
+        });
+      // The name outlived its machine: its folder was deleted by hand.
+      await unlink(path).catch(ignoreMissing);
+    }
+  }
+
+  async #idOf(name: string): Promise<string | undefined> {
+    const id = await readlink(this.#namePath(name)).catch(ignoreMissing);
+    return id !== undefined && /^[0-9a-f]{12}$/.test(id) ? id : undefined;
+  }
+
+  #namePath(name: string): string {
+    return join(this.#home.machines, ".names", name);
+  }
 }
 
-export async function listMachines(_options: ListOptions): Promise<MachineInfo[]> {
-  throw new Error("to come");
+/** sun_path holds 108 bytes with its final NUL (unix(7)); the longest socket name in this folder is shorter than this. */
+const longestRunDirectory = 108 - 1 - 20;
+const shortPrefix = "supermachine-";
+
+async function makeRunDirectory(folder: string): Promise<string> {
+  const path = join(folder, "run");
+  if (Buffer.byteLength(path) > longestRunDirectory) return mkdtemp(join(tmpdir(), shortPrefix));
+  await mkdir(path, { mode: 0o700 });
+  return path;
+}
+
+function isName(text: string): boolean {
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);
+}
+
+async function entries(folder: string): Promise<string[]> {
+  return (await readdir(folder).catch(ignoreMissing)) ?? [];
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (errno(error) === "ENOENT") return undefined;
+  throw error;
+}
+
+function errno(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -1,0 +1,74 @@
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { AgentClient } from "../agent/client.ts";
+import { duplexTransport } from "../agent/transports/duplex.ts";
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import { type ControlHello, readLine } from "./control-protocol.ts";
+import type { MachineRecord } from "./machine-record.ts";
+import type { MachineExit } from "./types.ts";
+
+/** What the control socket is asked for. */
+export type ControlRequest =
+  | { readonly request: "wait" | "kill" }
+  | { readonly request: "stop"; readonly timeoutMs?: number };
+
+/** A monitor that is alive answers its socket at once. */
+const answerMs = 5_000;
+
+/**
+ * Asks a machine's monitor, in whatever process it is. Resolves when the machine has ended.
+ *
+ * @throws SupermachineError `MACHINE_EXITED` when nobody is there (any more).
+ */
+export async function askMonitor(
+  record: MachineRecord,
+  request: ControlRequest,
+  signal?: AbortSignal,
+): Promise<MachineExit> {
+  const socket = await open(record);
+  const abort = () => socket.destroy();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    if (signal?.aborted === true) abort();
+    send(socket, { supermachine: 1, channel: "monitor", ...request });
+    const answer = JSON.parse(await readLine(socket)) as { result?: MachineExit; error?: unknown };
+    if (answer.result === undefined) throw SupermachineError.fromJSON(answer.error);
+    return answer.result;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    socket.destroy();
+  }
+}
+
+/** Speaks to a machine's agent through its monitor. */
+export async function openRemoteAgent(record: MachineRecord): Promise<AgentClient> {
+  const socket = await open(record);
+  try {
+    send(socket, { supermachine: 1, channel: "agent" });
+    const answer = JSON.parse(await readLine(socket, { timeoutMs: answerMs })) as { error?: unknown };
+    if (answer.error !== undefined) throw SupermachineError.fromJSON(answer.error);
+    return await AgentClient.connect(duplexTransport(socket));
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function send(socket: Socket, hello: ControlHello): void {
+  socket.write(`${JSON.stringify(hello)}\n`);
+}
+
+function open(record: MachineRecord): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(join(record.runDirectory, "control.sock"));
+    socket.once("connect", () => resolve(socket));
+    // Stays for good: a later failure is seen by whoever reads or writes.
+    socket.on("error", (cause) =>
+      reject(
+        new SupermachineError("MACHINE_EXITED", `The monitor of machine '${record.info.name}' does not answer`, {
+          cause,
+        }),
+      ),
+    );
+  });
+}

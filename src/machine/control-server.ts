@@ -1,0 +1,89 @@
+import { chmod } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { duplexTransport } from "../agent/transports/duplex.ts";
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import type { AgentHub } from "./agent-hub.ts";
+import { type ControlHello, parseHello, readLine } from "./control-protocol.ts";
+import type { MachineExit, StopOptions } from "./types.ts";
+
+/** More than anyone needs, and fewer than a process may open. */
+const maxConnections = 512;
+const helloTimeoutMs = 10_000;
+/** How long an answer may take to leave before the connection is cut. */
+const farewellMs = 1_000;
+
+/** The part of a monitor that others may use. */
+export interface Controlled {
+  wait(): Promise<MachineExit>;
+  stop(options: StopOptions): Promise<MachineExit>;
+  kill(): Promise<MachineExit>;
+}
+
+/** Serves a machine's control socket: see `ControlHello`. Only its owner can open it. */
+export class ControlServer {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async listen(path: string, machine: Controlled, hub: AgentHub): Promise<ControlServer> {
+    const server = createServer({ allowHalfOpen: true });
+    const control = new ControlServer(server);
+    server.maxConnections = maxConnections;
+    server.on("connection", (socket) => {
+      control.#sockets.add(socket);
+      socket.once("close", () => control.#sockets.delete(socket));
+      // A client that breaks off is its own affair.
+      socket.on("error", () => {});
+      serve(socket, machine, hub).catch(() => socket.destroy());
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(path, () => {
+        server.off("error", reject);
+        server.on("error", () => {});
+        resolve();
+      });
+    });
+    // Its folder is closed to others already; this guards a folder that somebody has opened.
+    await chmod(path, 0o600);
+    return control;
+  }
+
+  /** Stops listening; answers under way are still sent. */
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) setTimeout(() => socket.destroy(), farewellMs).unref();
+  }
+}
+
+async function serve(socket: Socket, machine: Controlled, hub: AgentHub): Promise<void> {
+  let answer: Record<string, unknown>;
+  try {
+    const hello = parseHello(await readLine(socket, { timeoutMs: helloTimeoutMs }));
+    if (hello.channel === "agent") {
+      socket.write('{"ok":true}\n');
+      hub.attach(duplexTransport(socket));
+      return;
+    }
+    answer = { result: await perform(hello, machine) };
+  } catch (error) {
+    const failure =
+      error instanceof SupermachineError
+        ? error
+        : new SupermachineError("INTERNAL", "The machine's monitor failed", { cause: error });
+    answer = { error: failure.toJSON() };
+  }
+  socket.end(`${JSON.stringify(answer)}\n`);
+}
+
+function perform(
+  hello: Extract<ControlHello, { channel: "monitor" }>,
+  machine: Controlled,
+): Promise<MachineExit> {
+  if (hello.request === "wait") return machine.wait();
+  if (hello.request === "kill") return machine.kill();
+  return machine.stop({ timeoutMs: hello.timeoutMs });
+}

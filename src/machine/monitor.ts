@@ -1,0 +1,308 @@
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Agent, ExecExit } from "../agent/requests.ts";
+import type { Engine, EngineExit, EngineMachine, GuestKernel } from "../engine/engine.ts";
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import type { AgentHub, OpenAgent } from "./agent-hub.ts";
+import { aborted, BootLimit } from "./boot-limit.ts";
+import { ControlServer } from "./control-server.ts";
+import { signalName } from "./guest-signals.ts";
+import { exitError, isConnectionLoss, notRunning, panicLine, within } from "./machine-end.ts";
+import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
+import { MachineLog } from "./machine-log.ts";
+import type { MachineRegistry } from "./machine-registry.ts";
+import { MainCommand } from "./main-command.ts";
+import { openForward } from "./port-forward.ts";
+import { identifyProcess } from "./process-identity.ts";
+import type { Forward, MachineExit, MachineInfo, PhaseTiming, PublishedPort, StopOptions } from "./types.ts";
+
+/** Everything that is needed to start a machine whose image, kernel and record exist: plain data. */
+export interface MonitorJob {
+  readonly record: MachineRecord;
+  readonly architecture: "x64" | "arm64";
+  /** Path of the EROFS image. */
+  readonly rootfs: string;
+  readonly volumes: readonly string[];
+  readonly kernel: GuestKernel;
+  readonly bootTimeoutMs: number;
+}
+
+/** What a monitor works with; the tests have doubles. */
+export interface MonitorParts {
+  readonly engine: Engine;
+  readonly openAgent: OpenAgent;
+  readonly registry: MachineRegistry;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const defaultStopTimeoutMs = 10_000;
+/** A guest that has lost its agent is mostly about to be reported as panicked or gone. */
+const lostAgentGraceMs = 3_000;
+/** Of what a guest has to be given at least; the kernel's pool takes 32 bytes. */
+const entropyBytes = 64;
+
+/**
+ * Runs one machine: boots it, serves its control socket and published ports, runs its main command, and writes down how
+ * it ended. The same code in the caller's process and in a detached one.
+ */
+export class Monitor {
+  readonly #job: MonitorJob;
+  readonly #parts: MonitorParts;
+  readonly #guest: EngineMachine;
+  readonly #forwards: readonly Forward[];
+  readonly #log: MachineLog;
+  readonly #ended: Promise<MachineExit>;
+  #record: MachineRecord;
+  #writing: Promise<void> = Promise.resolve();
+  #hub: AgentHub | undefined;
+  #control: ControlServer | undefined;
+  #main: MainCommand | undefined;
+  #mainExit: ExecExit | undefined;
+  /** Why the machine ends, by whoever was first to want it to. */
+  #intent: "stopped" | "killed" | "command" | undefined;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(job: MonitorJob, parts: MonitorParts, guest: EngineMachine, forwards: readonly Forward[]) {
+    this.#job = job;
+    this.#parts = parts;
+    this.#guest = guest;
+    this.#forwards = forwards;
+    this.#record = job.record;
+    this.#log = new MachineLog(parts.registry.folder(job.record.info.id));
+    this.#ended = guest.exited.then((exit) => this.#finish(exit));
+  }
+
+  /**
+   * Boots the machine; resolves when it takes commands. After a failure nothing of it runs any more; its record is the
+   * caller's to remove.
+   *
+   * @throws SupermachineError `PORT_IN_USE`, `BOOT_FAILED`, `BOOT_TIMEOUT`, `GUEST_PANIC`, `ABORTED`, and those of the
+   * main command.
+   */
+  static async start(job: MonitorJob, parts: MonitorParts): Promise<Monitor> {
+    // Ports first: the likeliest failure, and cheap to find out.
+    let monitor: Monitor | undefined;
+    const agent = (): Agent => {
+      if (monitor === undefined) throw notRunning(job.record.info);
+      return monitor.agent();
+    };
+    const forwards = await publish(job.record.config.ports, agent);
+    try {
+      const startedAt = performance.now();
+      const guest = await startEngine(job, parts);
+      monitor = new Monitor(job, parts, guest, forwards);
+      await monitor.#recordProcesses();
+      monitor.#addTiming("engine", startedAt);
+    } catch (error) {
+      await Promise.all(forwards.map((forward) => forward.close()));
+      throw error;
+    }
+    try {
+      await monitor.#boot();
+      return monitor;
+    } catch (error) {
+      const failure = await monitor.explain(error);
+      await monitor.kill();
+      throw failure;
+    }
+  }
+
+  get record(): MachineRecord {
+    return this.#record;
+  }
+
+  get info(): MachineInfo {
+    return this.#record.info;
+  }
+
+  /** Throws `MACHINE_NOT_RUNNING` before the boot and after the end. */
+  agent(): Agent {
+    if (this.#hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    return this.#hub.agent;
+  }
+
+  /** Resolves when the machine has ended and its record says so. */
+  wait(): Promise<MachineExit> {
+    return this.#ended;
+  }
+
+  /** Orderly end; see `Machine.stop`. */
+  async stop(options: StopOptions = {}): Promise<MachineExit> {
+    this.#intent ??= "stopped";
+    this.#stopping ??= this.#stopOrderly(options.timeoutMs ?? defaultStopTimeoutMs);
+    await this.#stopping;
+    return this.#ended;
+  }
+
+  /** Ends the machine at once; see `Machine.kill`. */
+  async kill(): Promise<MachineExit> {
+    this.#intent = "killed";
+    await this.#guest.kill();
+    return this.#ended;
+  }
+
+  /** What an agent request's failure really means: the machine's end, when that is the reason. */
+  async explain(error: unknown): Promise<Error> {
+    const given = error instanceof Error ? error : new Error(String(error));
+    if (!isConnectionLoss(given)) return given;
+    const exit = await within(this.#guest.exited, lostAgentGraceMs);
+    return exit === undefined ? given : exitError(this.info.name, this.#exitOf(exit), given);
+  }
+
+  async #boot(): Promise<void> {
+    const { record, bootTimeoutMs } = this.#job;
+    using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
+    let phaseStart = performance.now();
+    const stream = await limit.race(this.#guest.agent);
+    const hub = await limit.race(this.#parts.openAgent(stream));
+    phaseStart = this.#addTiming("agent", phaseStart);
+    await limit.race(hub.agent.setup(this.#setupRequest()));
+    this.#hub = hub;
+    this.#addTiming("setup", phaseStart);
+    const argv = MainCommand.argvOf(record.config, record.defaults);
+    if (argv !== undefined) await limit.race(this.#startMain(hub.agent, argv));
+    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this, hub);
+    await this.#update({
+      state: "running",
+      startedAt: Date.now(),
+      ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
+      ...(argv === undefined ? {} : { command: argv }),
+    });
+    // Only now: a command that ends at once must not end a machine that is still being started.
+    this.#main?.ended.then(
+      (exit) => this.#mainEnded(exit),
+      () => {},
+    );
+  }
+
+  /** Returns the time, where the next phase starts. */
+  #addTiming(phase: PhaseTiming["phase"], startedAt: number): number {
+    const now = performance.now();
+    const { timings } = this.#record.info;
+    this.#record = withInfo(this.#record, { timings: [...timings, { phase, ms: now - startedAt }] });
+    return now;
+  }
+
+  #setupRequest(): Parameters<Agent["setup"]>[0] {
+    const { record, volumes } = this.#job;
+    const { devices } = this.#guest;
+    return {
+      modules: devices.modules,
+      rootDevice: devices.rootDevice,
+      dax: devices.dax,
+      hostname: record.config.hostname ?? record.info.id,
+      ...(devices.network === undefined || record.config.network === "none" ? {} : { network: devices.network }),
+      clockNs: BigInt(Date.now()) * 1_000_000n,
+      entropy: randomBytes(entropyBytes),
+      volumes,
+    };
+  }
+
+  async #startMain(agent: Agent, argv: readonly string[]): Promise<void> {
+    if (argv.length === 0)
+      throw new SupermachineError("INVALID_ARGUMENT", "The image names no command to run", {
+        hint: "Pass a command",
+      });
+    const { config, defaults } = this.#job.record;
+    this.#main = await MainCommand.start(agent, argv, { config, defaults, log: this.#log });
+  }
+
+  async #mainEnded(exit: ExecExit): Promise<void> {
+    this.#mainExit = exit;
+    this.#intent ??= "command";
+    this.#stopping ??= this.#stopOrderly(defaultStopTimeoutMs);
+    await this.#stopping;
+  }
+
+  async #stopOrderly(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    const left = () => Math.max(0, deadline - Date.now());
+    await this.#update({ state: "stopping" });
+    if (this.#main !== undefined && this.#mainExit === undefined) {
+      this.#main.askToStop(this.#job.record.defaults.stopSignal);
+      const gone = this.#main.ended.catch((): undefined => undefined);
+      this.#mainExit = await within(gone, left());
+    }
+    const asked = this.#hub?.agent.shutdown().catch(() => {});
+    if ((await within(Promise.all([this.#guest.exited, asked]), left())) !== undefined) return;
+    if (this.#intent === "stopped") this.#intent = "killed";
+    await this.#guest.kill();
+  }
+
+  async #finish(engineExit: EngineExit): Promise<MachineExit> {
+    const exit = this.#exitOf(engineExit);
+    this.#hub?.close();
+    await Promise.all(this.#forwards.map((forward) => forward.close()));
+    // Its output has arrived, or never will: the connection is closed.
+    await this.#main?.ended.catch(() => {});
+    await this.#log[Symbol.asyncDispose]();
+    await this.#guest[Symbol.asyncDispose]().catch(() => {});
+    const { registry } = this.#parts;
+    await this.#update({});
+    this.#record = ended(this.#record, exit);
+    // The record may be gone: removed by force, or by hand.
+    await registry.write(this.#record).catch(() => {});
+    await registry.removeRunDirectory(this.#record).catch(() => {});
+    if (this.#record.config.remove) await registry.remove(this.#record).catch(() => {});
+    this.#control?.close();
+    return exit;
+  }
+
+  #exitOf(exit: EngineExit): MachineExit {
+    const main = this.#mainExit;
+    const outcome = {
+      ...(main?.exitCode === undefined ? {} : { exitCode: main.exitCode }),
+      ...(main?.signal === undefined ? {} : { signal: signalName(main.signal) }),
+      ...(main?.outOfMemory === true ? { outOfMemory: true } : {}),
+    };
+    if (exit.kind === "panic") return { reason: "panic", detail: panicLine(exit.console), console: exit.console };
+    if (this.#intent !== undefined) return { reason: this.#intent, ...outcome };
+    if (exit.kind === "failed") return { reason: "failed", detail: exit.detail, console: exit.console };
+    return { reason: exit.kind, ...outcome };
+  }
+
+  async #update(changes: Partial<MachineInfo>): Promise<void> {
+    this.#record = withInfo(this.#record, changes);
+    const record = this.#record;
+    // In order, so that an older state never replaces a newer one.
+    this.#writing = this.#writing.then(() => this.#parts.registry.write(record).catch(() => {}));
+    await this.#writing;
+  }
+
+  /** The guest's process and this one, for whoever finds the record without us. */
+  async #recordProcesses(): Promise<void> {
+    const owner = await identifyProcess();
+    const guest = this.#guest.pid === process.pid ? undefined : await identifyProcess(this.#guest.pid);
+    this.#record = { ...this.#record, owner, ...(guest === undefined ? {} : { guest }) };
+    await this.#update({ pid: process.pid, ...(guest === undefined ? {} : { enginePid: guest.pid }) });
+  }
+}
+
+async function publish(ports: readonly PublishedPort[], agent: () => Agent): Promise<Forward[]> {
+  const forwards: Forward[] = [];
+  try {
+    for (const port of ports) forwards.push(await openForward(agent, port));
+    return forwards;
+  } catch (error) {
+    await Promise.all(forwards.map((forward) => forward.close()));
+    throw error;
+  }
+}
+
+async function startEngine(job: MonitorJob, parts: MonitorParts): Promise<EngineMachine> {
+  const { record, architecture, rootfs, kernel } = job;
+  const directory = join(record.runDirectory, "engine");
+  await mkdir(directory, { mode: 0o700 });
+  if (parts.signal?.aborted === true) throw aborted(parts.signal.reason);
+  return parts.engine.start({
+    id: record.info.id,
+    architecture,
+    cpus: record.config.cpus,
+    memoryMiB: record.config.memoryMiB,
+    kernel,
+    rootfs,
+    network: record.config.network,
+    directory,
+  });
+}
