@@ -6,6 +6,7 @@ import { bootError } from "./machine-end.ts";
 export class BootLimit implements Disposable {
   readonly #broken: Promise<never>;
   #release: () => void = () => {};
+  #reason: { error: unknown } | undefined;
 
   constructor(guest: EngineMachine, options: { timeoutMs: number; signal?: AbortSignal | undefined }) {
     const { timeoutMs, signal } = options;
@@ -20,12 +21,19 @@ export class BootLimit implements Disposable {
         signal?.removeEventListener("abort", abort);
       };
     });
-    this.#broken.catch(() => {});
+    this.#broken.catch((error: unknown) => {
+      this.#reason = { error };
+    });
   }
 
   /** The promise's value, unless the limit comes first. */
   race<Value>(promise: Promise<Value>): Promise<Value> {
     return Promise.race([promise, this.#broken]);
+  }
+
+  /** Throws when the limit has come already, whatever answered before. */
+  check(): void {
+    if (this.#reason !== undefined) throw this.#reason.error;
   }
 
   [Symbol.dispose](): void {
@@ -41,7 +49,10 @@ export function aborted(reason: unknown): SupermachineError {
 function bootTimeout(guest: EngineMachine, timeoutMs: number): SupermachineError {
   const lines = guest.consoleLines();
   return new SupermachineError("BOOT_TIMEOUT", `The guest's agent did not answer within ${timeoutMs} ms`, {
-    hint: lines.length === 0 ? "The guest printed nothing; try another kernel" : `The guest's last line: ${lines.at(-1)}`,
+    hint:
+      lines.length === 0
+        ? "The guest printed nothing; try another kernel"
+        : `The guest's last line: ${lines.at(-1)}`,
     data: { timeoutMs, console: lines },
   });
 }

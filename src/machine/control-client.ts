@@ -65,9 +65,13 @@ function open(record: MachineRecord): Promise<Socket> {
     // Stays for good: a later failure is seen by whoever reads or writes.
     socket.on("error", (cause) =>
       reject(
-        new SupermachineError("MACHINE_EXITED", `The monitor of machine '${record.info.name}' does not answer`, {
-          cause,
-        }),
+        new SupermachineError(
+          "MACHINE_EXITED",
+          `The monitor of machine '${record.info.name}' does not answer`,
+          {
+            cause,
+          },
+        ),
       ),
     );
   });

@@ -13,7 +13,12 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 export type ControlHello =
   | { readonly supermachine: 1; readonly channel: "agent" }
   | { readonly supermachine: 1; readonly channel: "monitor"; readonly request: "wait" | "kill" }
-  | { readonly supermachine: 1; readonly channel: "monitor"; readonly request: "stop"; readonly timeoutMs?: number };
+  | {
+      readonly supermachine: 1;
+      readonly channel: "monitor";
+      readonly request: "stop";
+      readonly timeoutMs?: number;
+    };
 
 /** A first line is a short object; an answer carries at most a panic's console lines. */
 const longestLineBytes: number = 256 * 1024;
@@ -53,7 +58,9 @@ export function readLine(socket: Socket, options: { timeoutMs?: number } = {}): 
   return new Promise((resolve, reject) => {
     let pending = Buffer.alloc(0);
     const timer =
-      options.timeoutMs === undefined ? undefined : setTimeout(() => fail("sends nothing"), options.timeoutMs);
+      options.timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => fail("sends nothing"), options.timeoutMs);
     const settle = () => {
       clearTimeout(timer);
       socket.off("readable", onReadable).off("end", onEnd).off("close", onEnd).off("error", onEnd);
@@ -64,7 +71,11 @@ export function readLine(socket: Socket, options: { timeoutMs?: number } = {}): 
     };
     const onEnd = () => fail("has gone");
     const onReadable = () => {
-      for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
+      for (
+        let chunk = socket.read() as Buffer | null;
+        chunk !== null;
+        chunk = socket.read() as Buffer | null
+      ) {
         pending = Buffer.concat([pending, chunk]);
         const end = pending.indexOf(10);
         if (end >= 0) {

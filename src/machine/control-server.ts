@@ -83,7 +83,6 @@ function perform(
   hello: Extract<ControlHello, { channel: "monitor" }>,
   machine: Controlled,
 ): Promise<MachineExit> {
-  if (hello.request === "wait") return machine.wait();
-  if (hello.request === "kill") return machine.kill();
-  return machine.stop({ timeoutMs: hello.timeoutMs });
+  if (hello.request === "stop") return machine.stop({ timeoutMs: hello.timeoutMs });
+  return hello.request === "kill" ? machine.kill() : machine.wait();
 }

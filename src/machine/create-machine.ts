@@ -1,6 +1,201 @@
+import { availableParallelism } from "node:os";
+import type { GuestKernel } from "../engine/engine.ts";
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import type { LocalImage } from "../image/image.ts";
+import { Home } from "../storage/home.ts";
+import { aborted } from "./boot-limit.ts";
+import type { CreationParts, StepOptions } from "./creation-parts.ts";
+import { startDetached } from "./detached-monitor.ts";
+import { chooseEngine, type EngineChoice, emulationWarning } from "./engine-choice.ts";
+import { guestDefaults } from "./guest-command.ts";
+import { LocalLink } from "./local-link.ts";
 import type { MachineLink } from "./machine-link.ts";
-import type { MachineOptions } from "./types.ts";
+import { generateName } from "./machine-name.ts";
+import type { MachineRecord } from "./machine-record.ts";
+import { MachineRegistry } from "./machine-registry.ts";
+import { resolveMachine } from "./machine-spec.ts";
+import { Monitor, type MonitorJob } from "./monitor.ts";
+import { identifyProcess } from "./process-identity.ts";
+import { RemoteLink } from "./remote-link.ts";
+import type { MachineConfig, MachineOptions, PhaseTiming } from "./types.ts";
 
-export async function createMachine(_image: string, _options: MachineOptions): Promise<MachineLink> {
-  throw new Error("to come");
+const bootTimeoutMs = { isolating: 60_000, emulated: 180_000 };
+/** Names are two random words: a few tries always find a free pair. */
+const nameTries = 20;
+
+/** `Machine.create`: from an image's name to a machine that takes commands. */
+export async function createMachine(
+  image: string,
+  options: MachineOptions,
+  parts: CreationParts,
+): Promise<MachineLink> {
+  const config = resolveMachine(image, options, { cpus: availableParallelism() });
+  const { signal } = options;
+  if (signal?.aborted === true) throw aborted(signal.reason);
+  const home = new Home(options.home);
+  const registry = new MachineRegistry(home);
+  if (config.name !== undefined) await registry.checkName(config.name);
+  const choice = await chooseEngine(parts.engines, config.engine);
+  if (!choice.support.isolating) warn(options.onWarning);
+  const prepared = await prepare(config, { home, options, parts });
+  const record = await addRecord(registry, { config, choice, prepared });
+  try {
+    const job: MonitorJob = {
+      record,
+      architecture: prepared.architecture,
+      rootfs: prepared.rootfs,
+      volumes: prepared.image.config.volumes,
+      kernel: prepared.kernel,
+      bootTimeoutMs:
+        config.bootTimeoutMs ?? (choice.support.isolating ? bootTimeoutMs.isolating : bootTimeoutMs.emulated),
+    };
+    if (config.detached) {
+      await startDetached(job, {
+        entry: parts.monitorEntry,
+        engine: choice.engine.name,
+        registry,
+        home,
+        signal,
+      });
+      return await RemoteLink.open((await registry.read(record.info.id)) ?? record, registry);
+    }
+    const { openAgent } = parts;
+    return new LocalLink(
+      await Monitor.start(job, { engine: choice.engine, openAgent, registry, signal }),
+      registry,
+    );
+  } catch (error) {
+    await registry.remove(record);
+    throw error;
+  }
+}
+
+interface Prepared {
+  readonly image: LocalImage;
+  readonly architecture: "x64" | "arm64";
+  readonly rootfs: string;
+  readonly kernel: GuestKernel;
+  readonly timings: readonly PhaseTiming[];
+}
+
+/** Image with root file system, and kernel, side by side; the failure of one ends the other. */
+async function prepare(
+  config: MachineConfig,
+  context: { home: Home; options: MachineOptions; parts: CreationParts },
+): Promise<Prepared> {
+  const { home, options, parts } = context;
+  const cancel = new AbortController();
+  const onAbort = () => cancel.abort(options.signal?.reason);
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  const { onProgress } = options;
+  const step: StepOptions = {
+    home,
+    signal: cancel.signal,
+    ...(onProgress === undefined ? {} : { onProgress }),
+  };
+  const timings: PhaseTiming[] = [];
+  const architecture = wantedArchitecture(config.platform);
+  const imageAndRootfs = async () => {
+    const { platform, pull: policy } = config;
+    const image = await timed(timings, "image", parts.pullImage(config.image, { ...step, platform, policy }));
+    const rootfs = await timed(timings, "rootfs", parts.prepareRootfs(image, step));
+    return { image, rootfs };
+  };
+  const kernel = () =>
+    timed(timings, "kernel", parts.provideKernel({ ...step, path: config.kernel, architecture }));
+  try {
+    const [local, guestKernel] = await settleBoth(imageAndRootfs(), kernel(), () => cancel.abort());
+    return { ...local, architecture, kernel: guestKernel, timings };
+  } catch (error) {
+    if (options.signal?.aborted === true) throw aborted(options.signal.reason);
+    throw error;
+  } finally {
+    options.signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Both values, or the first failure once both have ended: nothing goes on behind a rejected promise. */
+async function settleBoth<A, B>(a: Promise<A>, b: Promise<B>, onFailure: () => void): Promise<[A, B]> {
+  let first: { error: unknown } | undefined;
+  const failed = (error: unknown) => {
+    if (first === undefined) onFailure();
+    first ??= { error };
+  };
+  a.catch(failed);
+  b.catch(failed);
+  const [resultA, resultB] = await Promise.allSettled([a, b]);
+  if (resultA.status === "fulfilled" && resultB.status === "fulfilled") return [resultA.value, resultB.value];
+  throw first?.error;
+}
+
+async function timed<Value>(
+  timings: PhaseTiming[],
+  phase: PhaseTiming["phase"],
+  work: Promise<Value>,
+): Promise<Value> {
+  const start = performance.now();
+  const value = await work;
+  timings.push({ phase, ms: performance.now() - start });
+  return value;
+}
+
+function wantedArchitecture(platform: string | undefined): "x64" | "arm64" {
+  const words = platform?.split("/");
+  const name = words?.[1] ?? words?.[0] ?? process.arch;
+  if (name === "amd64" || name === "x86_64" || name === "x64") return "x64";
+  if (name === "arm64" || name === "aarch64") return "arm64";
+  throw new SupermachineError("UNSUPPORTED", `Machines of the platform '${platform ?? name}' cannot be run`, {
+    hint: "Use linux/amd64 or linux/arm64",
+  });
+}
+
+async function addRecord(
+  registry: MachineRegistry,
+  from: { config: MachineConfig; choice: EngineChoice; prepared: Prepared },
+): Promise<MachineRecord> {
+  const { config, choice, prepared } = from;
+  const owner = await identifyProcess();
+  for (let tries = 1; ; tries++) {
+    const name = config.name ?? generateName();
+    const make = (place: { id: string; runDirectory: string }): MachineRecord => ({
+      version: 1,
+      info: {
+        id: place.id,
+        name,
+        state: "creating",
+        image: prepared.image.reference,
+        imageDigest: prepared.image.manifestDigest,
+        engine: choice.engine.name,
+        accelerator: choice.support.accelerator,
+        kernel: prepared.kernel.release,
+        cpus: config.cpus,
+        memoryMiB: config.memoryMiB,
+        network: config.network,
+        ports: config.ports,
+        labels: config.labels,
+        detached: config.detached,
+        createdAt: Date.now(),
+        pid: process.pid,
+        timings: prepared.timings,
+      },
+      config,
+      defaults: guestDefaults(prepared.image.config, config),
+      owner,
+      runDirectory: place.runDirectory,
+    });
+    try {
+      return await registry.add(name, make);
+    } catch (error) {
+      const taken = error instanceof SupermachineError && error.code === "NAME_IN_USE";
+      if (!taken || config.name !== undefined || tries === nameTries) throw error;
+    }
+  }
+}
+
+let warned = false;
+
+function warn(onWarning: MachineOptions["onWarning"]): void {
+  if (onWarning !== undefined) onWarning(emulationWarning);
+  else if (!warned) process.emitWarning(emulationWarning, { type: "SupermachineWarning" });
+  warned = true;
 }

@@ -1,8 +1,8 @@
 import type { Agent } from "../agent/requests.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { GuestDefaults } from "./guest-command.ts";
-import { readLog } from "./machine-log.ts";
 import type { MachineLink } from "./machine-link.ts";
+import { readLog } from "./machine-log.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
 import type { Monitor } from "./monitor.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";

@@ -33,7 +33,8 @@ export function bootError(exit: EngineExit): SupermachineError {
       hint: "See the console lines in the error's data",
       data: { console: exit.console, detail: panicLine(exit.console) },
     });
-  const detail = exit.kind === "failed" ? exit.detail : exit.kind === "killed" ? "it was killed" : "it powered off";
+  const detail =
+    exit.kind === "failed" ? exit.detail : exit.kind === "killed" ? "it was killed" : "it powered off";
   return new SupermachineError("BOOT_FAILED", `The machine ended while it started: ${detail}`, {
     hint: "Run 'supermachine doctor'",
     data: exit.kind === "failed" ? { console: exit.console } : {},

@@ -63,6 +63,13 @@ export class MachineRegistry {
     }
   }
 
+  /** Fails early where a name is taken; `add` is what decides. @throws SupermachineError `NAME_IN_USE`. */
+  async checkName(name: string): Promise<void> {
+    const id = await this.#idOf(name);
+    const record = id === undefined ? undefined : await this.read(id);
+    if (record !== undefined) throw nameInUse(name, record);
+  }
+
   /** Replaces a machine's record. Its folder must exist: a machine that was removed does not come back. */
   async write(record: MachineRecord): Promise<void> {
     const path = join(this.folder(record.info.id), "machine.json");
@@ -109,9 +116,13 @@ export class MachineRegistry {
       ? (await this.list()).filter(({ info }) => info.id.startsWith(nameOrId))
       : [];
     if (matching.length > 1)
-      throw new SupermachineError("INVALID_ARGUMENT", `Several machines have ids that start with '${nameOrId}'`, {
-        hint: "Give more digits, or the name",
-      });
+      throw new SupermachineError(
+        "INVALID_ARGUMENT",
+        `Several machines have ids that start with '${nameOrId}'`,
+        {
+          hint: "Give more digits, or the name",
+        },
+      );
     if (matching[0] === undefined)
       throw new SupermachineError("MACHINE_NOT_FOUND", `There is no machine '${nameOrId}'`, {
         hint: "List them all with 'supermachine ps --all' or Machine.list({ all: true })",
@@ -137,7 +148,8 @@ export class MachineRegistry {
   }
 
   async #settle(record: MachineRecord): Promise<MachineRecord | undefined> {
-    if (record.guest !== undefined && (await isAlive(record.guest))) process.kill(record.guest.pid, "SIGKILL");
+    if (record.guest !== undefined && (await isAlive(record.guest)))
+      process.kill(record.guest.pid, "SIGKILL");
     // A machine inside a program is that program's own affair: with it gone nobody will ask for its remains.
     if (record.config.remove || !record.config.detached) {
       await this.remove(record);
@@ -168,11 +180,7 @@ export class MachineRegistry {
       if (!taken) return;
       const other = await this.#idOf(name);
       const record = other === undefined ? undefined : await this.read(other);
-      if (record !== undefined)
-        throw new SupermachineError("NAME_IN_USE", `Another machine is called '${name}'`, {
-          hint: `Choose another name, or remove it: supermachine rm ${name}`,
-          data: { id: record.info.id },
-        });
+      if (record !== undefined) throw nameInUse(name, record);
       // The name outlived its machine: its folder was deleted by hand.
       await unlink(path).catch(ignoreMissing);
     }
@@ -189,7 +197,7 @@ export class MachineRegistry {
 }
 
 /** sun_path holds 108 bytes with its final NUL (unix(7)); the longest socket name in this folder is shorter than this. */
-const longestRunDirectory = 108 - 1 - 20;
+const longestRunDirectory = 108 - 1 - 40;
 const shortPrefix = "supermachine-";
 
 async function makeRunDirectory(folder: string): Promise<string> {
@@ -197,6 +205,13 @@ async function makeRunDirectory(folder: string): Promise<string> {
   if (Buffer.byteLength(path) > longestRunDirectory) return mkdtemp(join(tmpdir(), shortPrefix));
   await mkdir(path, { mode: 0o700 });
   return path;
+}
+
+function nameInUse(name: string, holder: MachineRecord): SupermachineError {
+  return new SupermachineError("NAME_IN_USE", `Another machine is called '${name}'`, {
+    hint: `Choose another name, or remove it: supermachine rm ${name}`,
+    data: { id: holder.info.id },
+  });
 }
 
 function isName(text: string): boolean {

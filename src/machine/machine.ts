@@ -1,11 +1,15 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { Home } from "../storage/home.ts";
 import { createMachine } from "./create-machine.ts";
+import { defaultParts } from "./default-parts.ts";
 import { Execution } from "./execution.ts";
 import { commandLine } from "./guest-command.ts";
 import { MachineFiles } from "./machine-files.ts";
 import type { MachineLink } from "./machine-link.ts";
-import { connectMachine, listMachines } from "./machine-registry.ts";
+import { isLive } from "./machine-record.ts";
+import { MachineRegistry } from "./machine-registry.ts";
 import { openForward } from "./port-forward.ts";
+import { RemoteLink } from "./remote-link.ts";
 import type {
   ExecOptions,
   Forward,
@@ -67,7 +71,7 @@ export class Machine implements AsyncDisposable {
    * ```
    */
   static async create(image: string, options: MachineOptions = {}): Promise<Machine> {
-    return new Machine(await createMachine(image, options));
+    return new Machine(await createMachine(image, options, defaultParts));
   }
 
   /**
@@ -86,7 +90,8 @@ export class Machine implements AsyncDisposable {
    * ```
    */
   static async connect(nameOrId: string, options: LookupOptions = {}): Promise<Machine> {
-    return new Machine(await connectMachine(nameOrId, options));
+    const registry = new MachineRegistry(new Home(options.home));
+    return new Machine(await RemoteLink.open(await registry.find(nameOrId), registry));
   }
 
   /**
@@ -99,8 +104,9 @@ export class Machine implements AsyncDisposable {
    * for (const { name, state, image } of await Machine.list({ all: true })) console.log(name, state, image);
    * ```
    */
-  static list(options: ListOptions = {}): Promise<MachineInfo[]> {
-    return listMachines(options);
+  static async list(options: ListOptions = {}): Promise<MachineInfo[]> {
+    const records = await new MachineRegistry(new Home(options.home)).list();
+    return records.filter((record) => options.all === true || isLive(record)).map(({ info }) => info);
   }
 
   /** 12 hex digits. */

@@ -9,8 +9,8 @@ import { aborted, BootLimit } from "./boot-limit.ts";
 import { ControlServer } from "./control-server.ts";
 import { signalName } from "./guest-signals.ts";
 import { exitError, isConnectionLoss, notRunning, panicLine, within } from "./machine-end.ts";
-import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
 import { MachineLog } from "./machine-log.ts";
+import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
 import { MainCommand } from "./main-command.ts";
 import { openForward } from "./port-forward.ts";
@@ -63,7 +63,12 @@ export class Monitor {
   #intent: "stopped" | "killed" | "command" | undefined;
   #stopping: Promise<void> | undefined;
 
-  private constructor(job: MonitorJob, parts: MonitorParts, guest: EngineMachine, forwards: readonly Forward[]) {
+  private constructor(
+    job: MonitorJob,
+    parts: MonitorParts,
+    guest: EngineMachine,
+    forwards: readonly Forward[],
+  ) {
     this.#job = job;
     this.#parts = parts;
     this.#guest = guest;
@@ -163,6 +168,7 @@ export class Monitor {
     const argv = MainCommand.argvOf(record.config, record.defaults);
     if (argv !== undefined) await limit.race(this.#startMain(hub.agent, argv));
     this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this, hub);
+    limit.check();
     await this.#update({
       state: "running",
       startedAt: Date.now(),
@@ -192,7 +198,9 @@ export class Monitor {
       rootDevice: devices.rootDevice,
       dax: devices.dax,
       hostname: record.config.hostname ?? record.info.id,
-      ...(devices.network === undefined || record.config.network === "none" ? {} : { network: devices.network }),
+      ...(devices.network === undefined || record.config.network === "none"
+        ? {}
+        : { network: devices.network }),
       clockNs: BigInt(Date.now()) * 1_000_000n,
       entropy: randomBytes(entropyBytes),
       volumes,
@@ -237,12 +245,10 @@ export class Monitor {
     // Its output has arrived, or never will: the connection is closed.
     await this.#main?.ended.catch(() => {});
     await this.#log[Symbol.asyncDispose]();
-    await this.#guest[Symbol.asyncDispose]().catch(() => {});
+    await Promise.resolve(this.#guest[Symbol.asyncDispose]()).catch(() => {});
     const { registry } = this.#parts;
-    await this.#update({});
     this.#record = ended(this.#record, exit);
-    // The record may be gone: removed by force, or by hand.
-    await registry.write(this.#record).catch(() => {});
+    await this.#save();
     await registry.removeRunDirectory(this.#record).catch(() => {});
     if (this.#record.config.remove) await registry.remove(this.#record).catch(() => {});
     this.#control?.close();
@@ -256,16 +262,23 @@ export class Monitor {
       ...(main?.signal === undefined ? {} : { signal: signalName(main.signal) }),
       ...(main?.outOfMemory === true ? { outOfMemory: true } : {}),
     };
-    if (exit.kind === "panic") return { reason: "panic", detail: panicLine(exit.console), console: exit.console };
+    if (exit.kind === "panic")
+      return { reason: "panic", detail: panicLine(exit.console), console: exit.console };
     if (this.#intent !== undefined) return { reason: this.#intent, ...outcome };
     if (exit.kind === "failed") return { reason: "failed", detail: exit.detail, console: exit.console };
     return { reason: exit.kind, ...outcome };
   }
 
   async #update(changes: Partial<MachineInfo>): Promise<void> {
+    // How it ended is the last word.
+    if (this.#record.info.exit !== undefined) return;
     this.#record = withInfo(this.#record, changes);
+    await this.#save();
+  }
+
+  async #save(): Promise<void> {
     const record = this.#record;
-    // In order, so that an older state never replaces a newer one.
+    // In order, so that an older state never replaces a newer one. Its folder may be gone: removed by force, or by hand.
     this.#writing = this.#writing.then(() => this.#parts.registry.write(record).catch(() => {}));
     await this.#writing;
   }

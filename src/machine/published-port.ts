@@ -18,15 +18,16 @@ export function parsePort(port: string | Partial<PublishedPort>): PublishedPort 
       hint: "Only TCP ports can be published",
     });
   // With one colon only, what stands before it is the host port, not an address.
-  const [address, host] = middle === undefined && ipv6 === undefined ? [undefined, first] : [ipv6 ?? first, middle];
+  const [address, host] =
+    middle === undefined && ipv6 === undefined ? [undefined, first] : [ipv6 ?? first, middle];
   if (host !== undefined && !/^[0-9]*$/.test(host)) throw unreadable(port);
-  return fromParts(
-    { host: address || loopback, port: Number(host || 0), guestPort: Number(guest) },
-    port,
-  );
+  return fromParts({ host: address || loopback, port: Number(host || 0), guestPort: Number(guest) }, port);
 }
 
-function fromParts({ host = loopback, port = 0, guestPort }: Partial<PublishedPort>, text: string): PublishedPort {
+function fromParts(
+  { host = loopback, port = 0, guestPort }: Partial<PublishedPort>,
+  text: string,
+): PublishedPort {
   const inRange = (value: unknown, least: number): value is number =>
     typeof value === "number" && Number.isInteger(value) && value >= least && value <= 65_535;
   if (typeof host !== "string" || !inRange(port, 0) || !inRange(guestPort, 1)) throw unreadable(text);

@@ -1,0 +1,105 @@
+import { PassThrough } from "node:stream";
+import { deferred } from "../../agent/deferred.ts";
+import type {
+  Engine,
+  EngineConfig,
+  EngineExit,
+  EngineMachine,
+  EngineSupport,
+  GuestDevices,
+} from "../../engine/engine.ts";
+import type { AgentHub } from "../agent-hub.ts";
+import { FakeAgent } from "./fake-agent.ts";
+
+/** How a fake guest misbehaves. */
+export interface FakeEngineOptions {
+  support?: Partial<EngineSupport>;
+  /** The agent never answers. */
+  silent?: boolean;
+  /** The guest panics as soon as it has started. */
+  panicAtBoot?: boolean;
+  /** The agent takes a shutdown request and does nothing. */
+  ignoresShutdown?: boolean;
+}
+
+/** An engine whose guests are objects in memory. */
+export class FakeEngine implements Engine {
+  readonly name = "qemu";
+  readonly guests: FakeGuest[] = [];
+  readonly #options: FakeEngineOptions;
+
+  constructor(options: FakeEngineOptions = {}) {
+    this.#options = options;
+  }
+
+  async probe(): Promise<EngineSupport> {
+    return {
+      usable: true,
+      accelerator: "fake",
+      isolating: true,
+      detail: "In memory",
+      ...this.#options.support,
+    };
+  }
+
+  async start(config: EngineConfig): Promise<EngineMachine> {
+    const guest = new FakeGuest(config, this.#options);
+    this.guests.push(guest);
+    return guest;
+  }
+
+  /** Stands for the version check with a real agent. */
+  readonly openAgent = async (stream: unknown): Promise<AgentHub> => {
+    const guest = this.guests.find((candidate) => candidate.stream === stream);
+    if (guest === undefined) throw new Error("This stream belongs to no fake guest");
+    return {
+      agent: guest.agentDouble,
+      attach: (transport) => transport.close(),
+      close: () => guest.agentDouble.lose(),
+    };
+  };
+}
+
+/** One fake guest; the test ends it as it likes. */
+export class FakeGuest implements EngineMachine {
+  readonly config: EngineConfig;
+  readonly agentDouble: FakeAgent;
+  readonly stream: PassThrough = new PassThrough();
+  readonly agent: Promise<PassThrough>;
+  readonly pid: number = process.pid;
+  readonly devices: GuestDevices = { modules: ["blk"], rootDevice: "/dev/vda", dax: false };
+  readonly exited: Promise<EngineExit>;
+  readonly #exit = deferred<EngineExit>();
+
+  constructor(config: EngineConfig, options: FakeEngineOptions) {
+    this.config = config;
+    this.exited = this.#exit.promise;
+    this.agentDouble = new FakeAgent(() => {
+      if (options.ignoresShutdown !== true) this.end({ kind: "powered-off" });
+    });
+    this.agent = options.silent === true ? new Promise(() => {}) : Promise.resolve(this.stream);
+    if (options.panicAtBoot === true) this.panic();
+  }
+
+  consoleLines(): readonly string[] {
+    return ["booting", "[ 0.1] Kernel panic - not syncing: fake"];
+  }
+
+  panic(): void {
+    this.end({ kind: "panic", console: this.consoleLines() });
+  }
+
+  /** The machine is gone, and with it the connection to its agent. */
+  end(exit: EngineExit): void {
+    this.#exit.resolve(exit);
+    this.agentDouble.lose();
+  }
+
+  async kill(): Promise<void> {
+    this.end({ kind: "killed" });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
