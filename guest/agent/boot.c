@@ -1,0 +1,107 @@
+/* From the kernel's first breath to an agent that can be talked to. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+/* From linux/module.h, which older header packages lack. */
+#define COMPRESSED_MODULE 4
+
+static char command_line[4096];
+
+static void mount_early(const char *type, const char *at) {
+  mkdir(at, 0755);
+  if (mount(type, at, type, MS_NOSUID, NULL) < 0 && errno != EBUSY)
+    fatal("cannot mount %s on %s: %s", type, at, strerror(errno));
+}
+
+static void read_file(const char *path, char *text, size_t size) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read_full(fd, text, size - 1);
+  text[length > 0 ? length : 0] = 0;
+  if (fd >= 0) close(fd);
+}
+
+/* The last value of `name=value` on the kernel command line; false when it is not there. */
+static bool boot_option(const char *name, char *value, size_t size) {
+  bool found = false;
+  for (const char *at = command_line; *at;) {
+    at += strspn(at, " \n");
+    size_t length = strcspn(at, " \n"), prefix = strlen(name);
+    if (length > prefix && strncmp(at, name, prefix) == 0 && at[prefix] == '=') {
+      snprintf(value, size, "%.*s", (int)(length - prefix - 1), at + prefix + 1);
+      found = true;
+    }
+    at += length;
+  }
+  return found;
+}
+
+void read_command_line(char *agent_at, size_t size) {
+  boot_option("supermachine.agent", agent_at, size);
+}
+
+static int load_module(const char *name) {
+  int fd = openat(agent.modules_dir, name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  const char *suffix = strrchr(name, '.');
+  bool compressed = suffix && (strcmp(suffix, ".xz") == 0 || strcmp(suffix, ".zst") == 0 || strcmp(suffix, ".gz") == 0);
+  int error = syscall(SYS_finit_module, fd, "", compressed ? COMPRESSED_MODULE : 0) < 0 ? errno : 0;
+  close(fd);
+  return error == EEXIST ? 0 : error;
+}
+
+int load_modules(const char *group, char *failed, size_t size) {
+  static char order[65536];
+  int fd = agent.modules_dir < 0 ? -1 : openat(agent.modules_dir, "order", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0; /* a kernel that has everything built in */
+  ssize_t length = read_full(fd, order, sizeof order - 1);
+  order[length > 0 ? length : 0] = 0;
+  close(fd);
+  for (char *rest = order, *line; (line = strsep(&rest, "\n"));) {
+    char *name = strchr(line, ' ');
+    if (!name) continue;
+    *name++ = 0;
+    if (strcmp(line, group) != 0) continue;
+    int error = load_module(name);
+    if (!error) continue;
+    snprintf(failed, size, "%s", name);
+    return error;
+  }
+  return 0;
+}
+
+static void load_boot_modules(void) {
+  char groups[512] = "", failed[256];
+  if (!boot_option("supermachine.modules", groups, sizeof groups)) return;
+  for (char *rest = groups, *group; (group = strsep(&rest, ","));) {
+    int error = *group ? load_modules(group, failed, sizeof failed) : 0;
+    if (error) report("cannot load module %s: %s", failed, strerror(error));
+  }
+}
+
+void boot(void) {
+  mount_early("devtmpfs", "/dev");
+  /* The kernel found no /dev/console when it started us, so descriptors 0 to 2 are still closed. */
+  int console = open("/dev/console", O_RDWR | O_NOCTTY);
+  for (int fd = 0; fd < 3 && console >= 0; fd++)
+    if (fd != console) dup2(console, fd);
+  mount_early("proc", "/proc");
+  mount_early("sysfs", "/sys");
+  read_file("/proc/cmdline", command_line, sizeof command_line);
+  agent.modules_dir = open("/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  load_boot_modules();
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    write_all(fd, "-1000", 5);
+    close(fd);
+  }
+}

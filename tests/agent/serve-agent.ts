@@ -1,0 +1,103 @@
+import { execFileSync, spawn } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { arch, tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { AgentClient } from "../../src/agent/client.ts";
+import type { AgentExec, ExecExit, ExecRequest } from "../../src/agent/requests.ts";
+import { duplexTransport } from "../../src/agent/transports/duplex.ts";
+
+/** The real agent, below a root of its own, without a machine around it. */
+export interface ServedAgent extends AsyncDisposable {
+  readonly agent: AgentClient;
+  /** The guest's root as the host sees it. */
+  readonly root: string;
+  readonly stream: Duplex;
+}
+
+const repository = join(import.meta.dirname, "..", "..", "..");
+const busyboxCommands =
+  "sh cat echo true false head tail seq sleep id pwd stty tty env kill dd md5sum wc ls yes printf nc".split(
+    " ",
+  );
+
+/** Why the real agent cannot be run here; undefined when it can. */
+export function whyNot(): string | undefined {
+  if (process.platform !== "linux") return "the guest agent runs on Linux only";
+  if (process.getuid?.() !== 0) return "the agent's chroot needs root";
+  return undefined;
+}
+
+export async function serveAgent(): Promise<ServedAgent> {
+  const process = startAgent();
+  return { ...process, agent: await AgentClient.connect(duplexTransport(process.stream)) };
+}
+
+/** As `serveAgent`, before anything has been said to it. */
+export function startAgent(): Omit<ServedAgent, "agent"> {
+  const binary = build();
+  const root = makeRoot();
+  const child = spawn(binary, ["--fd", "3", "--root", root], {
+    stdio: ["ignore", "inherit", "inherit", "pipe"],
+  });
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  const stream = child.stdio[3] as Duplex;
+  return {
+    root,
+    stream,
+    async [Symbol.asyncDispose]() {
+      stream.destroy();
+      await exited;
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of stream) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+/** The defaults of most tests' commands. */
+export function request(argv: readonly string[], more: Partial<ExecRequest> = {}): ExecRequest {
+  return { argv, env: ["PATH=/bin"], stdin: false, ...more };
+}
+
+export async function finish(exec: AgentExec): Promise<{ stdout: string; stderr: string; exit: ExecExit }> {
+  const [stdout, stderr, exit] = await Promise.all([collect(exec.stdout), collect(exec.stderr), exec.exit]);
+  return { stdout: stdout.toString(), stderr: stderr.toString(), exit };
+}
+
+let built: string | undefined;
+
+function build(): string {
+  if (built === undefined) {
+    const out = join(repository, "guest", "build", arch() === "arm64" ? "aarch64" : "x86_64");
+    execFileSync("make", ["-s", "-C", join(repository, "guest", "agent"), `OUT=${out}`], {
+      stdio: "inherit",
+    });
+    built = join(out, "agent");
+  }
+  return built;
+}
+
+function makeRoot(): string {
+  const root = mkdtempSync(join(tmpdir(), "supermachine-agent-"));
+  chmodSync(root, 0o755);
+  for (const folder of ["bin", "dev", "etc", "home/ann", "tmp"])
+    mkdirSync(join(root, folder), { recursive: true });
+  execFileSync("cp", ["/bin/busybox", join(root, "bin")]);
+  for (const name of busyboxCommands) execFileSync("ln", ["-s", "busybox", join(root, "bin", name)]);
+  execFileSync("mknod", ["-m", "666", join(root, "dev/null"), "c", "1", "3"]);
+  execFileSync("mknod", ["-m", "666", join(root, "dev/zero"), "c", "1", "5"]);
+  writeFileSync(
+    join(root, "etc/passwd"),
+    "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001:Ann:/home/ann:/bin/sh\nbroken\n12:x:12:12::/:\n",
+  );
+  writeFileSync(
+    join(root, "etc/group"),
+    "root:x:0:\nann:x:1001:\naudio:x:29:bob,ann\nvideo:x:44:ann\nsudo:x:27:bob\n",
+  );
+  return root;
+}
