@@ -1,4 +1,7 @@
 import type { Duplex } from "node:stream";
+import type { GuestKernel } from "../kernel/guest-kernel.ts";
+
+export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
 /** Everything an engine needs to start a machine: plain data, frozen, checked before it gets here. */
 export interface EngineConfig {
@@ -13,16 +16,6 @@ export interface EngineConfig {
   readonly network: "user" | "none";
   /** A folder of this machine alone, for sockets and scratch files; removed by the caller afterwards. */
   readonly directory: string;
-}
-
-/** What a machine boots: made by `kernel/`. */
-export interface GuestKernel {
-  /** bzImage or vmlinux (x64), Image (arm64). */
-  readonly image: string;
-  /** newc archive with the modules and the agent. */
-  readonly initramfs: string;
-  /** As `uname -r` prints it. */
-  readonly release: string;
 }
 
 /** What `probe` found. Never a thrown error: "why can I not run here" is the first question of every user. */
@@ -64,15 +57,27 @@ export interface GuestNetwork {
   readonly nameservers: readonly string[];
 }
 
+export interface EngineTimings {
+  /** The monitor runs. */
+  readonly spawnedMs?: number;
+  /** The guest's console said something for the first time; with a quiet kernel that may be late or never. */
+  readonly consoleMs?: number;
+}
+
 /** A started machine as its engine sees it. */
 export interface EngineMachine extends AsyncDisposable {
-  /** Connects when the guest agent opens its end; the ordered byte stream of the agent protocol. */
+  /**
+   * The ordered byte stream of the agent protocol. May be there before the agent is: what is written waits for it.
+   * Rejects when the machine ends first.
+   */
   readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices;
   /** Resolves once when the machine is gone; never rejects. */
   readonly exited: Promise<EngineExit>;
   /** Process that carries the guest, for accounting; ours for in-process monitors. */
   readonly pid: number;
+  /** Milliseconds from the call of `start` to each phase reached so far. */
+  readonly timings: EngineTimings;
   /** The guest console's last lines, oldest first. */
   consoleLines(): readonly string[];
   /** Ends the machine at once, without asking the guest. Idempotent. */
