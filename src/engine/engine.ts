@@ -77,7 +77,7 @@ export interface EngineMachine extends AsyncDisposable {
   /** Process that carries the guest, for accounting; ours for in-process monitors. */
   readonly pid: number;
   /** Milliseconds from the call of `start` to each phase reached so far. */
-  readonly timings: EngineTimings;
+  readonly timings?: EngineTimings;
   /** The guest console's last lines, oldest first. */
   consoleLines(): readonly string[];
   /** Ends the machine at once, without asking the guest. Idempotent. */
