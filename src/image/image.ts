@@ -1,3 +1,7 @@
+import type { Compression } from "../tar/compression.ts";
+
+export type { Compression } from "../tar/compression.ts";
+
 /** "sha256:" and 64 lower-case hex digits (sha512 likewise). Minted by `parseDigest` only. */
 export type Digest = string & { readonly digest: unique symbol };
 
@@ -7,8 +11,6 @@ export interface Platform {
   readonly architecture: string;
   readonly variant?: string;
 }
-
-export type Compression = "none" | "gzip" | "zstd";
 
 /** The part of an image's configuration that a machine honours; the OCI image spec's `config` object. */
 export interface ImageConfig {

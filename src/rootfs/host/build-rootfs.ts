@@ -1,11 +1,11 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { LocalLayer } from "../../image/image.ts";
 import type { ProgressListener } from "../../progress/progress.ts";
+import { FileSource } from "../../tar/host/file-source.ts";
 import { readTar } from "../../tar/read-tar.ts";
 import { writeErofs } from "../erofs/write-erofs.ts";
 import { LayeredTree } from "../layers/layered-tree.ts";
 import { FileSink } from "./file-sink.ts";
-import { FileSource } from "./file-source.ts";
 import { unpackLayer } from "./unpack-layer.ts";
 
 /** Everything a conversion needs, as plain data that can be sent to a thread. */

@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { systemFailure } from "../../errors/system-failure.ts";
 import type { ByteSink } from "../tree.ts";
-import { systemFailure } from "./system-failure.ts";
 
 /** A new file as a `ByteSink`: what is skipped stays a hole. Writers hand over large pieces; there is no buffer here. */
 export class FileSink implements ByteSink, Disposable {

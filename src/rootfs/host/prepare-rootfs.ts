@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
+import { systemFailure } from "../../errors/system-failure.ts";
 import type { LocalImage } from "../../image/image.ts";
 import type { ProgressListener } from "../../progress/progress.ts";
 import type { Home } from "../../storage/home.ts";
 import { createTemporary, sweepTemporary } from "../../storage/temporary.ts";
 import { convertInThread, rootfsAborted } from "./convert-in-thread.ts";
 import { rootfsKey, rootfsPath } from "./rootfs-key.ts";
-import { systemFailure } from "./system-failure.ts";
 
 export interface PrepareRootfsOptions {
   readonly home: Home;

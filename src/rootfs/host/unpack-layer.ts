@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import { errnoOf } from "../../errors/system-failure.ts";
 import type { LocalLayer } from "../../image/image.ts";
 import { archiveError } from "../../tar/archive-error.ts";
-import { decompressFile } from "./decompress.ts";
+import { decompressFile } from "../../tar/host/decompress.ts";
 import { FileSink } from "./file-sink.ts";
-import { errnoOf } from "./system-failure.ts";
 
 export interface UnpackOptions {
   /** File to create for the uncompressed bytes; not used when the layer is stored uncompressed. */

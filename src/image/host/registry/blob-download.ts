@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Response } from "undici";
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
-import { storageError } from "../../../storage/storage-error.ts";
+import { systemFailure } from "../../../errors/system-failure.ts";
 import { shortDigest } from "../../digest.ts";
 import type { Descriptor } from "../../manifest.ts";
 import type { ContentStore } from "../store/content-store.ts";
@@ -26,7 +26,7 @@ export async function downloadBlob(descriptor: Descriptor, options: DownloadOpti
   const { store } = options;
   if (await waitForOthers(descriptor, options)) return;
   await using partial = await PartialBlob.open(store, descriptor).catch((error: unknown) => {
-    throw storageError(error, `Cannot store layer ${shortDigest(descriptor.digest)}`);
+    throw systemFailure(error, `Storing blob ${shortDigest(descriptor.digest)} in`, store.home.partials);
   });
   const resumedFrom = partial.length;
   try {
@@ -34,7 +34,8 @@ export async function downloadBlob(descriptor: Descriptor, options: DownloadOpti
   } catch (error) {
     const isOldPiece =
       error instanceof SupermachineError && error.code === "DIGEST_MISMATCH" && resumedFrom > 0;
-    if (!isOldPiece) throw storageError(error, `Cannot store layer ${shortDigest(descriptor.digest)}`);
+    if (!isOldPiece)
+      throw systemFailure(error, `Storing blob ${shortDigest(descriptor.digest)} in`, store.home.partials);
     await partial.restart();
     await transfer(descriptor, partial, options);
   }

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import * as v from "valibot";
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
-import { hasErrorCode } from "../../../storage/storage-error.ts";
+import { errnoOf } from "../../../errors/system-failure.ts";
 import type { CredentialLookup } from "./credentials.ts";
 
 /**
@@ -20,7 +20,7 @@ export async function askHelper(
   try {
     outcome = await run(program, { input: server, environment });
   } catch (error) {
-    if (hasErrorCode(error, "ENOENT")) return { note: `'${program}' is configured but not installed` };
+    if (errnoOf(error) === "ENOENT") return { note: `'${program}' is configured but not installed` };
     throw helperFailure(program, error instanceof Error ? error.message : String(error));
   }
   if (outcome.exitCode !== 0) {

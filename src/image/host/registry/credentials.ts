@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
-import { hasErrorCode } from "../../../storage/storage-error.ts";
+import { errnoOf } from "../../../errors/system-failure.ts";
 import { askHelper } from "./credential-helper.ts";
 
 /** Who the user is at a registry. */
@@ -63,7 +63,7 @@ async function readDockerConfig(environment: NodeJS.ProcessEnv): Promise<v.Infer
     if (text.length > maximumConfigLength) throw new RangeError("The file is too long");
     return v.parse(configSchema, JSON.parse(text));
   } catch (error) {
-    if (hasErrorCode(error, "ENOENT") || hasErrorCode(error, "ENOTDIR")) return {};
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return {};
     throw new SupermachineError("INVALID_ARGUMENT", `Cannot read Docker's configuration file '${path}'`, {
       hint: "Correct the file, or point DOCKER_CONFIG to another folder",
       cause: error,

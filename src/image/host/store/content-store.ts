@@ -3,8 +3,8 @@ import { createReadStream } from "node:fs";
 import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
+import { errnoOf, systemFailure } from "../../../errors/system-failure.ts";
 import type { Home } from "../../../storage/home.ts";
-import { hasErrorCode, storageError } from "../../../storage/storage-error.ts";
 import { createTemporary } from "../../../storage/temporary.ts";
 import { digestParts, isDigest, shortDigest } from "../../digest.ts";
 import type { Digest } from "../../image.ts";
@@ -61,8 +61,8 @@ export class ContentStore {
       for await (const chunk of createReadStream(this.path(digest), { highWaterMark: 1 << 20 }))
         hash.update(chunk);
     } catch (error) {
-      if (hasErrorCode(error, "ENOENT")) return false;
-      throw storageError(error, `Cannot read blob ${shortDigest(digest)}`);
+      if (errnoOf(error) === "ENOENT") return false;
+      throw systemFailure(error, "Reading blob", this.path(digest));
     }
     return `${digestParts(digest).algorithm}:${hash.digest("hex")}` === digest;
   }
@@ -99,7 +99,7 @@ export class ContentStore {
       await this.publish(temporary.path, digest);
       return { digest, size };
     } catch (error) {
-      throw storageError(error, "Cannot store a part of the image");
+      throw systemFailure(error, "Storing a part of the image in", this.home.blobs);
     }
   }
 

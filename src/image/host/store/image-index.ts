@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { systemFailure } from "../../../errors/system-failure.ts";
 import type { Home } from "../../../storage/home.ts";
-import { storageError } from "../../../storage/storage-error.ts";
 import { createTemporary } from "../../../storage/temporary.ts";
 import { digestSchema } from "../../digest-schema.ts";
 import type { Digest, Platform } from "../../image.ts";
@@ -67,7 +67,7 @@ export class ImageIndex {
       }
       await rename(temporary.path, this.#path(record.reference, record.platform));
     } catch (error) {
-      throw storageError(error, `Cannot record image '${record.reference}'`);
+      throw systemFailure(error, `Recording image '${record.reference}' in`, this.#home.images);
     }
   }
 

@@ -1,4 +1,4 @@
-import { SupermachineError } from "../../errors/supermachine-error.ts";
+import { SupermachineError } from "./supermachine-error.ts";
 
 /**
  * Turns a failed file operation into an error of ours: a full disk and refused access are the user's to mend, anything

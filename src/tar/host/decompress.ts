@@ -3,10 +3,10 @@ import type { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import zlib from "node:zlib";
 import { Decompress } from "fzstd";
-import type { Compression } from "../../image/image.ts";
-import { archiveError } from "../../tar/archive-error.ts";
+import { errnoOf } from "../../errors/system-failure.ts";
+import { archiveError } from "../archive-error.ts";
+import type { Compression } from "../compression.ts";
 import { ZstdFrameGuard } from "../zstd-frame-guard.ts";
-import { errnoOf } from "./system-failure.ts";
 
 export interface Decompression {
   readonly compression: Compression;

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import type { ByteSource } from "../tree.ts";
+import type { ByteSource } from "../byte-source.ts";
 
 /** Reads below this go through the window: headers and small files lie close together. */
 const windowBytes = 16 * 1024;

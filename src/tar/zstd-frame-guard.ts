@@ -1,7 +1,7 @@
 // Walks the outer structure of zstd data without decompressing it: RFC 8878 sections 3.1.1 (Zstandard frames) and
 // 3.1.2 (skippable frames). https://www.rfc-editor.org/rfc/rfc8878
 
-import { archiveError } from "../tar/archive-error.ts";
+import { archiveError } from "./archive-error.ts";
 
 /** What `zstd -d` accepts without being asked for more; a frame may claim terabytes. */
 const maxWindowBytes = 128 * 2 ** 20;

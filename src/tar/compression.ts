@@ -1,0 +1,2 @@
+/** How a layer or an archive is stored. */
+export type Compression = "none" | "gzip" | "zstd";
