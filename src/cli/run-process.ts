@@ -28,6 +28,10 @@ export async function runProcess(
       else crash(error);
     });
 
+  // Without this, a promise that can no longer settle would end the process without a word.
+  const stuck = () => crash(new Error("nothing is left that could finish this command"));
+  process.on("beforeExit", stuck);
+
   const exitCode = await main(argv, host);
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   process.exit(outputClosed.signal.aborted && exitCode === 0 ? exitCodes.brokenPipe : exitCode);

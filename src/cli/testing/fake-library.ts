@@ -180,7 +180,10 @@ class FakeExecution implements GuestExecution {
 
   constructor(argv: readonly string[], options: ExecOptions) {
     this.#done = new Promise((resolve, reject) => {
+      // As the connection to a real guest does, it keeps the process alive.
+      const alive = setInterval(() => {}, 60_000);
       this.#end = (outcome) => {
+        clearInterval(alive);
         this.stdout.end();
         this.stderr.end();
         resolve(outcome);
@@ -191,6 +194,7 @@ class FakeExecution implements GuestExecution {
           if (exitCode !== undefined) this.#end({ ...ended, exitCode });
         },
         (error: unknown) => {
+          clearInterval(alive);
           this.stdout.end();
           this.stderr.end();
           reject(error);
@@ -262,7 +266,13 @@ const ended: Outcome = {
 };
 
 function drained(stream: Writable): Promise<void> {
-  return new Promise((resolve) => stream.once("drain", resolve).once("close", resolve));
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off("drain", done).off("close", done);
+      resolve();
+    };
+    stream.on("drain", done).on("close", done);
+  });
 }
 
 async function text(content: AsyncIterable<Uint8Array>): Promise<string> {
