@@ -185,7 +185,7 @@ test("no usable engine is reported with every reason, before anything is pulled"
     assert.ok(code("ENGINE_UNAVAILABLE")(error));
     const { message, hint } = error as SupermachineError;
     assert.match(message, /no luck/);
-    assert.equal(hint, "Buy some");
+    assert.match(hint ?? "", /Buy some/);
     return true;
   });
 });

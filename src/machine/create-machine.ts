@@ -1,12 +1,12 @@
 import { availableParallelism } from "node:os";
 import type { GuestKernel } from "../engine/engine.ts";
+import { type SelectedEngine, selectEngine } from "../engine/select.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { LocalImage } from "../image/image.ts";
 import { Home } from "../storage/home.ts";
 import { aborted } from "./boot-limit.ts";
 import type { CreationParts, StepOptions } from "./creation-parts.ts";
 import { startDetached } from "./detached-monitor.ts";
-import { chooseEngine, type EngineChoice, emulationWarning } from "./engine-choice.ts";
 import { guestDefaults } from "./guest-command.ts";
 import { LocalLink } from "./local-link.ts";
 import type { MachineLink } from "./machine-link.ts";
@@ -35,7 +35,7 @@ export async function createMachine(
   const home = new Home(options.home);
   const registry = new MachineRegistry(home);
   if (config.name !== undefined) await registry.checkName(config.name);
-  const choice = await chooseEngine(parts.engines, config.engine);
+  const choice = await selectEngine(config.engine, parts.engines);
   if (!choice.support.isolating) warn(options.onWarning);
   const prepared = await prepare(config, { home, options, parts });
   const record = await addRecord(registry, { config, choice, prepared });
@@ -151,7 +151,7 @@ function wantedArchitecture(platform: string | undefined): "x64" | "arm64" {
 
 async function addRecord(
   registry: MachineRegistry,
-  from: { config: MachineConfig; choice: EngineChoice; prepared: Prepared },
+  from: { config: MachineConfig; choice: SelectedEngine; prepared: Prepared },
 ): Promise<MachineRecord> {
   const { config, choice, prepared } = from;
   const owner = await identifyProcess();
@@ -192,6 +192,9 @@ async function addRecord(
   }
 }
 
+/** What the user of an engine without a hypervisor has to know. */
+const emulationWarning =
+  "This machine runs in software emulation: it is slow, and no security boundary. Do not run code in it that you do not trust.";
 let warned = false;
 
 function warn(onWarning: MachineOptions["onWarning"]): void {

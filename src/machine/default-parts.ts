@@ -1,16 +1,26 @@
-import { SupermachineError } from "../errors/supermachine-error.ts";
+import { AgentClient } from "../agent/client.ts";
+import { duplexTransport } from "../agent/transports/duplex.ts";
+import { engines } from "../engine/select.ts";
+import { ImageStore } from "../image/host/image-store.ts";
+import { provideKernel } from "../kernel/host/provide-kernel.ts";
+import { prepareRootfs } from "../rootfs/host/prepare-rootfs.ts";
 import type { CreationParts } from "./creation-parts.ts";
-
-const missing = async (): Promise<never> => {
-  throw new SupermachineError("UNSUPPORTED", "To come");
-};
 
 /** The real parts of a machine. */
 export const defaultParts: CreationParts = {
-  engines: [],
-  openAgent: missing,
-  pullImage: missing,
-  prepareRootfs: missing,
-  provideKernel: missing,
-  monitorEntry: new URL("./monitor-process.js", import.meta.url),
+  engines,
+  openAgent: async (stream) => {
+    const agent = await AgentClient.connect(duplexTransport(stream));
+    return { agent, attach: (transport) => transport.close(), close: () => agent.close() };
+  },
+  pullImage: (source, { home, platform, ...options }) =>
+    new ImageStore(home).pull(source, { ...options, ...(platform === undefined ? {} : { platform }) }),
+  prepareRootfs: async (image, options) => (await prepareRootfs(image, options)).path,
+  provideKernel: ({ path, ...options }) => provideKernel({ ...options, override: path }),
+  monitorEntry: moduleBeside("monitor-process"),
 };
+
+/** A compiled module of this folder; its source when the sources themselves are run. */
+function moduleBeside(name: string): URL {
+  return new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+}
