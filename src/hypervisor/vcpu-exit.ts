@@ -8,8 +8,10 @@ export type VcpuExit =
   | { readonly kind: "halt" }
   /** A kick, or a signal that the thread got for another reason: look what is to be done and run again. */
   | { readonly kind: "interrupted" }
-  /** The guest powered off, or triple-faulted, which on a PC means reset. */
+  /** The guest asked the hypervisor itself for this. */
   | { readonly kind: "shutdown" | "reset" }
+  /** An exception while handling an exception while handling one. Processors reset; the machine decides. */
+  | { readonly kind: "triple-fault" }
   /** The guest cannot go on: the hypervisor says why. */
   | { readonly kind: "failed"; readonly detail: string };
 

@@ -4,25 +4,21 @@ import {
   KVM_CREATE_VM,
   KVM_EXIT_HLT,
   KVM_EXIT_IO,
-  KVM_GET_SREGS,
   KVM_GET_VCPU_MMAP_SIZE,
   KVM_RUN,
   KVM_SET_CPUID2,
-  KVM_SET_REGS,
-  KVM_SET_SREGS,
   KVM_SET_USER_MEMORY_REGION,
-  KvmRegs,
   KvmRun,
-  KvmSregs,
   KvmUserspaceMemoryRegion,
 } from "../../abi/kvm.x64.generated.ts";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../../abi/linux.x64.generated.ts";
+import { bareLongMode, writeIdentityTables } from "../../arch/x64/bare-long-mode.ts";
 import { OwnedFd } from "../../sys/linux/file.ts";
 import { ioctl } from "../../sys/linux/ioctl.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import { requestKvm } from "./request.ts";
 import { supportedCpuid } from "./x64/cpuid.ts";
-import { enterLongMode, identityTablesLength, writeIdentityTables } from "./x64/long-mode.ts";
+import { applyEntryState } from "./x64/entry.ts";
 
 const memoryLength = 0x8000;
 const tablesAt = 0x1000;
@@ -78,7 +74,7 @@ export function findEmulation(kvm: Fd): string | undefined {
   using vm = new OwnedFd(requestKvm(kvm, KVM_CREATE_VM));
   using memory = Mapping.anonymous(memoryLength);
   const bytes = onlyBuffer(memory);
-  writeIdentityTables(new DataView(bytes, tablesAt, identityTablesLength), tablesAt);
+  writeIdentityTables(new Uint8Array(bytes, tablesAt), tablesAt);
   new Uint8Array(bytes).set(loopCode, loopAt);
   new Uint8Array(bytes).set(exoticCode, exoticAt);
   addMemory(vm.fd, memory);
@@ -90,10 +86,6 @@ export function findEmulation(kvm: Fd): string | undefined {
   });
   const run = new KvmRun(new DataView(onlyBuffer(runPage)));
   requestKvm(vcpu.fd, KVM_SET_CPUID2, supportedCpuid(kvm));
-  const sregs = new Uint8Array(KvmSregs.size);
-  requestKvm(vcpu.fd, KVM_GET_SREGS, sregs);
-  enterLongMode(sregs, tablesAt);
-  requestKvm(vcpu.fd, KVM_SET_SREGS, sregs);
   return missingInstruction(vcpu.fd, run) ?? slowLoop(vcpu.fd, run);
 }
 
@@ -129,13 +121,9 @@ function runToPort(vcpu: Fd, run: KvmRun): boolean {
 }
 
 function setInstructionPointer(vcpu: Fd, at: number): void {
-  const bytes = new Uint8Array(KvmRegs.size);
-  const regs = new KvmRegs(new DataView(bytes.buffer));
-  regs.rip = BigInt(at);
-  regs.rdi = BigInt(operandAt);
   // Bit 1 of RFLAGS is always one; everything else off, interrupts included.
-  regs.rflags = 0x2n;
-  requestKvm(vcpu, KVM_SET_REGS, bytes);
+  const registers = { rip: BigInt(at), rdi: BigInt(operandAt), rflags: 0x2n };
+  applyEntryState(vcpu, { ...bareLongMode(tablesAt), registers });
 }
 
 function addMemory(vm: Fd, memory: Mapping): void {

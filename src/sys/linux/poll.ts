@@ -1,7 +1,7 @@
 import type { Fd } from "../../abi/fd.ts";
 import { Pollfd } from "../../abi/linux.x64.generated.ts";
 import { NativeFunction } from "../native-function.ts";
-import { checked, consumeErrno } from "./system-error.ts";
+import { checked, consumeErrno, EINTR } from "./system-error.ts";
 
 const nativePoll = new NativeFunction<[Uint8Array, number, number], number>(
   "int poll(void *fds, unsigned long count, int timeout)",
@@ -37,6 +37,3 @@ export class PollSet {
     return [...ready.keys()].filter((index) => ready[index]);
   }
 }
-
-/** The same on every Linux. */
-const EINTR = 4;

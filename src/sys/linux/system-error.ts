@@ -2,6 +2,9 @@ import { constants } from "node:os";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { lastErrno } from "../native-function.ts";
 
+export const EINTR: number = constants.errno.EINTR;
+export const EAGAIN: number = constants.errno.EAGAIN;
+
 /** Turns C's "-1 and errno" into the kernel's own convention: a negative errno. Must directly follow the call. */
 export function consumeErrno(result: number): number {
   return result === -1 ? -lastErrno() : result;

@@ -1,0 +1,171 @@
+import type { Fd } from "../../abi/fd.ts";
+import {
+  KVM_CREATE_VCPU,
+  KVM_IOEVENTFD,
+  KVM_IOEVENTFD_FLAG_DATAMATCH,
+  KVM_IOEVENTFD_FLAG_DEASSIGN,
+  KvmIoeventfd,
+  KvmRun,
+} from "../../abi/kvm.x64.generated.ts";
+import { MAP_SHARED, PROT_READ, PROT_WRITE, SIGURG } from "../../abi/linux.x64.generated.ts";
+import { DisposalStack } from "../../lifetime/disposal-stack.ts";
+import type { Gpa } from "../../memory/address.ts";
+import type { GuestMemory } from "../../memory/guest-memory.ts";
+import { MappedMemory } from "../../memory/mapped-memory.ts";
+import { EventFd } from "../../sys/linux/eventfd.ts";
+import { OwnedFd } from "../../sys/linux/file.ts";
+import { Mapping } from "../../sys/linux/mapping.ts";
+import { signalThread } from "../../sys/linux/thread.ts";
+import type { Capabilities } from "../capabilities.ts";
+import type { Gsi, IrqLine } from "../irq-line.ts";
+import type { BackendState } from "../state.ts";
+import type { Doorbell, DoorbellOptions, HostMemory, MemorySlot, MemorySlotOptions, Vm } from "../vm.ts";
+import { KvmIrqLine } from "./irq-line.ts";
+import { KvmMemorySlot } from "./memory-slot.ts";
+import { requestKvm } from "./request.ts";
+import type { KvmVcpuTicket } from "./vcpu-ticket.ts";
+import type { VcpuTraits } from "./x64/vcpu-traits.ts";
+import { restoreVmState, saveVmState } from "./x64/vm-state.ts";
+
+export interface KvmVmParts {
+  readonly capabilities: Capabilities;
+  readonly kernelIrqChip: boolean;
+  /** Bytes of the page that a vCPU shares with the kernel. */
+  readonly runLength: number;
+  readonly traits: VcpuTraits;
+}
+
+/** A vCPU as its VM owns it, whichever thread runs it: a thread that is killed leaks nothing. */
+interface OwnedVcpu {
+  readonly run: KvmRun;
+  /** The id of the thread that runs it, 0 when none does. */
+  readonly thread: Int32Array;
+}
+
+/** A virtual machine of KVM; made by `KvmHypervisor`. */
+export class KvmVm implements Vm {
+  readonly capabilities: Capabilities;
+  readonly #fd: OwnedFd;
+  readonly #parts: KvmVmParts;
+  readonly #memory: MappedMemory = new MappedMemory();
+  readonly #slots: Map<number, KvmMemorySlot> = new Map();
+  readonly #vcpus: Map<number, OwnedVcpu> = new Map();
+  readonly #owned: DisposalStack = new DisposalStack();
+
+  constructor(fd: OwnedFd, parts: KvmVmParts) {
+    this.#fd = this.#owned.use(fd);
+    this.#parts = parts;
+    this.capabilities = parts.capabilities;
+  }
+
+  get memory(): GuestMemory {
+    return this.#memory;
+  }
+
+  addMemory(
+    start: Gpa,
+    memory: HostMemory,
+    { readOnly = false, logDirty = false }: MemorySlotOptions = {},
+  ): MemorySlot {
+    const region = { start, length: memory.length, readOnly, windows: memory.windows() };
+    this.#memory.add(region);
+    try {
+      const number = firstFree(this.#slots);
+      const slot = new KvmMemorySlot(this.#fd.fd, {
+        number,
+        start,
+        memory,
+        readOnly,
+        logDirty,
+        removed: () => {
+          this.#slots.delete(number);
+          this.#memory.remove(start);
+        },
+      });
+      this.#slots.set(number, slot);
+      return slot;
+    } catch (error) {
+      this.#memory.remove(start);
+      throw error;
+    }
+  }
+
+  irqLine(gsi: Gsi): IrqLine {
+    if (!this.#parts.kernelIrqChip) throw new TypeError("This VM has no interrupt controller in the kernel");
+    return this.#owned.use(new KvmIrqLine(this.#fd.fd, gsi));
+  }
+
+  doorbell(at: Gpa, { width, value }: DoorbellOptions): Doorbell {
+    const event = new EventFd();
+    const request = (flags: number): void => {
+      const bytes = new Uint8Array(KvmIoeventfd.size);
+      const structure = new KvmIoeventfd(new DataView(bytes.buffer));
+      structure.addr = at;
+      structure.len = width;
+      structure.fd = event.fd;
+      structure.datamatch = BigInt(value ?? 0);
+      structure.flags = flags | (value === undefined ? 0 : KVM_IOEVENTFD_FLAG_DATAMATCH);
+      requestKvm(this.#fd.fd, KVM_IOEVENTFD, bytes);
+    };
+    using undo = new DisposalStack();
+    undo.use(event);
+    request(0);
+    undo.defer(() => request(KVM_IOEVENTFD_FLAG_DEASSIGN));
+    const resources = this.#owned.use(undo.move());
+    return {
+      fd: event.fd,
+      take: () => event.take(),
+      [Symbol.dispose]: () => resources[Symbol.dispose](),
+    };
+  }
+
+  createVcpu(index: number): KvmVcpuTicket {
+    using undo = new DisposalStack();
+    const fd = undo.use(new OwnedFd(requestKvm(this.#fd.fd, KVM_CREATE_VCPU, index)));
+    const { runLength, traits } = this.#parts;
+    const runPage = undo.use(mapRunPage(fd.fd, runLength));
+    const [window] = runPage.windows();
+    if (window === undefined) throw new RangeError("The run page is empty");
+    const thread = new Int32Array(new SharedArrayBuffer(4));
+    this.#vcpus.set(index, { run: new KvmRun(new DataView(window.buffer)), thread });
+    this.#owned.use(undo.move());
+    return { backend: "kvm", index, fd: fd.fd, runAddress: runPage.address, runLength, thread, traits };
+  }
+
+  /**
+   * The flag stops a vCPU that is about to enter the guest, the signal one that is inside. The flag comes first, and
+   * the system call orders the two for the other thread.
+   */
+  kick(index: number): void {
+    const vcpu = this.#vcpus.get(index);
+    if (vcpu === undefined) throw new RangeError(`There is no vCPU ${index}`);
+    vcpu.run.immediateExit = 1;
+    // Pairs with the stores in `openKvmVcpu` and in the vCPU's disposal.
+    const thread = Atomics.load(vcpu.thread, 0);
+    if (thread !== 0) signalThread(thread, SIGURG);
+  }
+
+  save(): BackendState {
+    return saveVmState(this.#fd.fd, this.#parts);
+  }
+
+  restore(state: BackendState): void {
+    restoreVmState(this.#fd.fd, this.#parts, state);
+  }
+
+  [Symbol.dispose](): void {
+    for (const slot of [...this.#slots.values()]) slot[Symbol.dispose]();
+    this.#vcpus.clear();
+    this.#owned[Symbol.dispose]();
+  }
+}
+
+function mapRunPage(fd: Fd, length: number): Mapping {
+  return Mapping.map(length, { protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED, fd });
+}
+
+function firstFree(taken: ReadonlyMap<number, unknown>): number {
+  let number = 0;
+  while (taken.has(number)) number += 1;
+  return number;
+}
