@@ -2,10 +2,10 @@ import type { ByteString } from "./byte-source.ts";
 
 /** One character per byte; see `ByteString`. */
 export function byteStringFrom(bytes: Uint8Array): ByteString {
+  // One call with the bytes as its arguments is several times faster than a loop or a spread; arguments are limited.
+  if (bytes.length <= 4096) return String.fromCharCode.apply(null, bytes as unknown as number[]);
   let text = "";
-  // In pieces, because a call takes a limited number of arguments.
-  for (let at = 0; at < bytes.length; at += 4096)
-    text += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  for (let at = 0; at < bytes.length; at += 4096) text += byteStringFrom(bytes.subarray(at, at + 4096));
   return text;
 }
 

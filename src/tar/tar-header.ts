@@ -27,8 +27,7 @@ export interface TarHeader {
 export type TarFormat = "v7" | "ustar" | "gnu" | "star";
 
 /** The name alone, for error messages about headers that cannot be parsed. */
-export function headerName(block: Uint8Array): ByteString {
-  const format = formatOf(block);
+export function headerName(block: Uint8Array, format: TarFormat = formatOf(block)): ByteString {
   const name = text(block, field.name);
   const prefix = format === "v7" ? "" : prefixOf(block, format);
   return prefix === "" ? name : `${prefix}/${name}`;
@@ -37,8 +36,9 @@ export function headerName(block: Uint8Array): ByteString {
 export function parseTarHeader(block: Uint8Array, fail: Fail): TarHeader {
   const number = (at: Field, what: string) =>
     parseNumericField(slice(block, at)) ?? fail(`has a header whose ${what} is not a number`);
+  const format = formatOf(block);
   return {
-    name: headerName(block),
+    name: headerName(block, format),
     mode: number(field.mode, "mode"),
     uid: number(field.uid, "owner"),
     gid: number(field.gid, "group"),
@@ -46,7 +46,7 @@ export function parseTarHeader(block: Uint8Array, fail: Fail): TarHeader {
     mtime: number(field.mtime, "time"),
     typeflag: String.fromCharCode(block[field.typeflag[0]] ?? 0),
     linkName: text(block, field.linkName),
-    format: formatOf(block),
+    format,
   };
 }
 
@@ -103,10 +103,15 @@ const field = {
 } as const satisfies Record<string, Field>;
 
 function formatOf(block: Uint8Array): TarFormat {
-  const magic = byteStringFrom(slice(block, field.magic));
-  if (magic === "ustar\0")
-    return byteStringFrom(slice(block, field.starTrailer)) === "tar\0" ? "star" : "ustar";
-  return magic === "ustar " && byteStringFrom(slice(block, field.version)) === " \0" ? "gnu" : "v7";
+  if (holds(block, field.magic, "ustar\0"))
+    return holds(block, field.starTrailer, "tar\0") ? "star" : "ustar";
+  return holds(block, field.magic, "ustar ") && holds(block, field.version, " \0") ? "gnu" : "v7";
+}
+
+function holds(block: Uint8Array, [start]: Field, expected: string): boolean {
+  for (let at = 0; at < expected.length; at++)
+    if (block[start + at] !== expected.charCodeAt(at)) return false;
+  return true;
 }
 
 function prefixOf(block: Uint8Array, format: "ustar" | "gnu" | "star"): ByteString {

@@ -10,7 +10,7 @@ export interface UnpackOptions {
   /** File to create for the uncompressed bytes; not used when the layer is stored uncompressed. */
   readonly spool: string;
   /** Bytes of the stored blob read so far. */
-  readonly onProgress?: (bytes: number) => void;
+  readonly onProgress?: ((bytes: number) => void) | undefined;
   readonly limits?: Partial<UnpackLimits>;
 }
 
@@ -45,7 +45,7 @@ export async function unpackLayer(layer: LocalLayer, options: UnpackOptions): Pr
   try {
     await decompressFile(layer.path, {
       compression: layer.compression,
-      ...(onProgress === undefined ? {} : { onRead: onProgress }),
+      onRead: onProgress,
       onBytes: (bytes) => {
         if (length + bytes.length > allowed)
           throw archiveError(`grows beyond ${allowed} bytes when uncompressed`, {
