@@ -20,6 +20,8 @@ export async function runProcess(
     report(new Cli(host), { error });
     process.exit(exitCodes.ownFailure);
   };
+  // Node's own warnings (an experimental API below us) are for developers.
+  if (!new Cli(host).debug) process.removeAllListeners("warning");
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
   for (const stream of [process.stdout, process.stderr])
