@@ -74,6 +74,7 @@ static int search_and_execute(char **argv, char **env) {
   int blocked_error = 0;
   if (strchr(name, '/')) {
     execve(name, argv, env);
+    if (errno == E2BIG) return report_failure(FAIL_SYSTEM, E2BIG, "arguments and environment");
     return failed_command(name, errno);
   }
   if (!path || !*path) path = DEFAULT_PATH;
@@ -85,13 +86,13 @@ static int search_and_execute(char **argv, char **env) {
       execve(candidate, argv, env);
       struct stat status;
       int error = errno;
+      if (error == E2BIG) return report_failure(FAIL_SYSTEM, E2BIG, "arguments and environment");
       bool there = stat(candidate, &status) == 0 && !S_ISDIR(status.st_mode);
       if (there && !blocked_error) {
         blocked_error = error;
         memcpy(blocked, candidate, sizeof blocked);
       }
       if (there && error != EACCES) break;
-      if (error == E2BIG) return report_failure(FAIL_SYSTEM, E2BIG, "arguments and environment");
     }
     path += length;
     if (!*path++) break;
