@@ -21,7 +21,7 @@
 #define SCRATCH "/scratch"
 #define UPPER SCRATCH "/upper"
 #define WORK SCRATCH "/work"
-#define ROOT "/root"
+#define ROOT "/newroot"
 
 struct setup {
   struct string_list modules, nameservers, volumes;
