@@ -4,28 +4,32 @@ import type { Digest, ImageConfig, LocalImage, LocalLayer, PullPolicy } from "..
 /** How registries are reached. */
 export interface RegistryOptions {
   /** Registries (`host` or `host:port`) that may be spoken to without TLS. Loopback always may. */
-  readonly insecure?: readonly string[];
+  readonly insecure?: readonly string[] | undefined;
   /** Per registry, others that are asked first: `{"docker.io": ["mirror.example:5000"]}`. */
-  readonly mirrors?: Readonly<Record<string, readonly string[]>>;
+  readonly mirrors?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
 export interface PullOptions extends RegistryOptions {
   /** As `--platform` takes it; the host's when absent. */
-  readonly platform?: string;
+  readonly platform?: string | undefined;
   /** Default "missing". */
-  readonly policy?: PullPolicy;
+  readonly policy?: PullPolicy | undefined;
   /** Read and check every blob of a cached image, and fetch the damaged ones again. Default false. */
-  readonly verify?: boolean;
-  readonly onProgress?: ProgressListener;
-  readonly signal?: AbortSignal;
+  readonly verify?: boolean | undefined;
+  readonly onProgress?: ProgressListener | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** What the source "-" reads; the process's standard input when absent. */
+  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
 }
 
 /** For `import`: the configuration that the root file system's archive does not carry. */
 export interface ImportOptions {
-  readonly platform?: string;
-  readonly config?: Partial<ImageConfig>;
-  readonly onProgress?: ProgressListener;
-  readonly signal?: AbortSignal;
+  readonly platform?: string | undefined;
+  readonly config?: Partial<ImageConfig> | undefined;
+  readonly onProgress?: ProgressListener | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** What the path "-" reads; the process's standard input when absent. */
+  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
 }
 
 /** One line of `images`. */
@@ -58,10 +62,10 @@ export interface ImageDetails extends ImageSummary {
 
 export interface PruneOptions {
   /** Also forget the images themselves, except those whose manifest digest is in `keep`. Default false. */
-  readonly all?: boolean;
-  readonly keep?: readonly Digest[];
+  readonly all?: boolean | undefined;
+  readonly keep?: readonly Digest[] | undefined;
   /** Name, without ".erofs", of the root file system made from an image; without it none is removed. */
-  readonly rootfsKey?: (image: LocalImage) => string;
+  readonly rootfsKey?: ((image: LocalImage) => string) | undefined;
 }
 
 export interface PruneResult {

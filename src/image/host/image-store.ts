@@ -4,17 +4,21 @@ import type { Home } from "../../storage/home.ts";
 import { sweepTemporary } from "../../storage/temporary.ts";
 import type { LocalImage, Platform } from "../image.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "../platform.ts";
-import { canonicalName, familiarName, type ImageReference } from "../reference.ts";
-import { type ImageSource, parseImageSource } from "../source.ts";
+import { canonicalName, familiarName, type ImageReference, parseReference } from "../reference.ts";
+import { parseImageSource } from "../source.ts";
+import { openArchiveFile } from "./archives/archive-file.ts";
+import { type ArchiveSource, withArchive } from "./archives/open-archive.ts";
 import { fetchLayers } from "./fetch-layers.ts";
 import type { ImageProvider, RootDocument } from "./image-provider.ts";
 import type {
   ImageDetails,
   ImageSummary,
+  ImportOptions,
   PruneOptions,
   PruneResult,
   PullOptions,
 } from "./image-store-types.ts";
+import { imageFromRootfs } from "./import-rootfs.ts";
 import { LocalImages } from "./local-images.ts";
 import { RegistryClient } from "./registry/registry-client.ts";
 import { RegistryProvider } from "./registry/registry-provider.ts";
@@ -72,6 +76,32 @@ export class ImageStore {
     return parsed.kind === "registry"
       ? this.#pullFromRegistry(parsed.reference, wanted, options)
       : this.#pullFromArchive(parsed, wanted, options);
+  }
+
+  /**
+   * Makes an image from the tar file of a root file system (plain, gzip or zstd; "-" is standard input) and gives it
+   * a name.
+   *
+   * @throws SupermachineError `INVALID_REFERENCE`, `IMAGE_NOT_FOUND` (no such file), `ARCHIVE_INVALID`, `NO_SPACE`
+   */
+  async import(path: string, name: string, options: ImportOptions = {}): Promise<LocalImage> {
+    const reference = parseReference(name);
+    if (reference.digest !== undefined)
+      throw new SupermachineError("INVALID_REFERENCE", `Cannot name an image '${name}'`, {
+        hint: "A digest follows from the content; give a name and a tag",
+      });
+    const { onProgress = () => undefined, config = {}, stdin } = options;
+    const signal = options.signal ?? new AbortController().signal;
+    const wanted = wantedPlatform(options.platform);
+    using archive = await openArchiveFile(path, { home: this.#home, stdin, signal });
+    const { root, provider } = await imageFromRootfs(archive, {
+      store: this.#store,
+      platform: wanted,
+      config,
+      signal,
+    });
+    const context = { provider, reference: canonicalName(reference), wanted, onProgress, signal };
+    return await this.#bring(root, context);
   }
 
   /** What `images` shows, sorted by name. */
@@ -152,12 +182,16 @@ export class ImageStore {
     return await this.#bring(root, { provider, reference: name, wanted, onProgress, signal });
   }
 
-  async #pullFromArchive(
-    _source: ImageSource,
-    _wanted: Platform,
-    _options: PullOptions,
-  ): Promise<LocalImage> {
-    throw new SupermachineError("UNSUPPORTED", "Archives cannot be read yet");
+  async #pullFromArchive(source: ArchiveSource, wanted: Platform, options: PullOptions): Promise<LocalImage> {
+    const { onProgress = () => undefined } = options;
+    const signal = options.signal ?? new AbortController().signal;
+    await sweepTemporary(this.#home);
+    onProgress({ phase: "resolve", id: "", state: "active" });
+    const settings = { home: this.#home, store: this.#store, stdin: options.stdin, signal };
+    return withArchive(source, settings, ({ root, provider, reference }) => {
+      onProgress({ phase: "resolve", id: "", state: "done" });
+      return this.#bring(root, { provider, reference, wanted, onProgress, signal });
+    });
   }
 
   /** Gets every part of an image into the store, then gives it its name. */
