@@ -175,6 +175,8 @@ class LayerPass {
     for (const [index, name] of names.entries()) {
       let node = nodes[index + 1];
       if (node === undefined) {
+        // By way of a link that names one.
+        if (name.startsWith(whiteoutPrefix)) fail("is inside of a whiteout");
         this.#countInode(fail);
         node = impliedDirectory();
         directory.entries.set(name, node);
