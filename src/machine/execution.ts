@@ -138,7 +138,7 @@ export class Execution<Output extends string | Uint8Array = string>
       onTaken: () => {
         for (const stream of this.#streams) if (!stream.taken) stream.startCollecting().catch(() => {});
       },
-      onOverflow: () => this.#exec.cancel(),
+      onOverflow: (error) => this.#end(error),
       explain: (error) => this.#explain(error),
     });
   }

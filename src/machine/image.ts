@@ -1,7 +1,15 @@
 import type { Readable } from "node:stream";
-import type { ImageConfig, PullPolicy } from "../image/image.ts";
+import { SupermachineError } from "../errors/supermachine-error.ts";
+import { ImageStore } from "../image/host/image-store.ts";
+import type * as store from "../image/host/image-store-types.ts";
+import type { ImageConfig, LocalImage, PullPolicy } from "../image/image.ts";
+import { formatPlatform } from "../image/platform.ts";
 import type { ProgressListener } from "../progress/progress.ts";
-import type { LookupOptions } from "./types.ts";
+import { rootfsKey } from "../rootfs/host/rootfs-key.ts";
+import { Home } from "../storage/home.ts";
+import { isLive } from "./machine-record.ts";
+import { MachineRegistry } from "./machine-registry.ts";
+import type { LookupOptions, MachineInfo } from "./types.ts";
 
 /** An image in the local store. */
 export interface ImageInfo {
@@ -11,7 +19,7 @@ export interface ImageInfo {
   readonly digest: string;
   /** "linux/amd64" */
   readonly platform: string;
-  /** Bytes of all layers as stored. */
+  /** Bytes of all blobs as stored; those shared with other images are counted in each. */
   readonly size: number;
   /** Milliseconds since 1970, when it was pulled or imported. */
   readonly pulledAt: number;
@@ -20,7 +28,18 @@ export interface ImageInfo {
 /** An image with its configuration. */
 export interface ImageDetails extends ImageInfo {
   readonly config: ImageConfig;
-  readonly layers: readonly { readonly digest: string; readonly diffId: string; readonly size: number }[];
+  /** Bottom first. */
+  readonly layers: readonly ImageLayer[];
+}
+
+/** One layer of an image. */
+export interface ImageLayer {
+  /** Of the blob as stored. */
+  readonly digest: string;
+  /** Of the uncompressed tar. */
+  readonly diffId: string;
+  /** Bytes of the blob as stored. */
+  readonly size: number;
 }
 
 /** Options of `Image.pull`. */
@@ -44,6 +63,100 @@ export interface ImportOptions extends LookupOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What `Image` can do. */
+export interface ImageStoreFacade {
+  /**
+   * Makes an image available locally: "alpine:3.20" from a registry, or "oci:DIR[:TAG]", "oci-archive:FILE",
+   * "docker-archive:FILE[:REF]".
+   *
+   * @throws SupermachineError `INVALID_REFERENCE`, `IMAGE_NOT_FOUND`, `PLATFORM_MISMATCH`, `REGISTRY_AUTH`,
+   * `REGISTRY_UNAVAILABLE`, `DIGEST_MISMATCH`, `ARCHIVE_INVALID`, `NO_SPACE`, `ABORTED`.
+   *
+   * @example
+   * ```ts
+   * import { Image } from "supermachine";
+   *
+   * const { digest, config } = await Image.pull("busybox", { policy: "missing" });
+   * console.log(digest, config.cmd);
+   * ```
+   */
+  pull(source: string, options?: PullOptions): Promise<ImageDetails>;
+
+  /**
+   * The images in the store, sorted by name.
+   *
+   * @example
+   * ```ts
+   * import { Image } from "supermachine";
+   *
+   * console.log((await Image.list()).map(({ reference }) => reference));
+   * ```
+   */
+  list(options?: LookupOptions): Promise<ImageInfo[]>;
+
+  /**
+   * Everything about an image in the store, by name or digest.
+   *
+   * @throws SupermachineError `IMAGE_NOT_FOUND`; `DIGEST_MISMATCH` when parts of it are missing or damaged.
+   *
+   * @example
+   * ```ts
+   * import { Image } from "supermachine";
+   *
+   * const { config, layers } = await Image.inspect("busybox");
+   * console.log(config.env, layers.length);
+   * ```
+   */
+  inspect(reference: string, options?: LookupOptions): Promise<ImageDetails>;
+
+  /**
+   * Forgets an image and frees what no other needs. With `force` also when a machine runs it; that machine keeps
+   * running.
+   *
+   * @throws SupermachineError `IMAGE_NOT_FOUND`, `IMAGE_IN_USE`.
+   *
+   * @example
+   * ```ts
+   * import { Image, SupermachineError } from "supermachine";
+   *
+   * try {
+   *   await Image.remove("example.test/never-pulled");
+   * } catch (error) {
+   *   console.log((error as SupermachineError).code); // IMAGE_NOT_FOUND
+   * }
+   * ```
+   */
+  remove(reference: string, options?: LookupOptions & { force?: boolean | undefined }): Promise<void>;
+
+  /**
+   * Frees what no image and no running machine needs: layers, root file systems, leftovers of interrupted work.
+   *
+   * @example
+   * ```ts
+   * import { Image } from "supermachine";
+   *
+   * const { freedBytes } = await Image.prune();
+   * console.log(freedBytes);
+   * ```
+   */
+  prune(options?: LookupOptions): Promise<{ freedBytes: number }>;
+
+  /**
+   * Makes an image of a tar archive of a root file system.
+   *
+   * @throws SupermachineError `INVALID_REFERENCE`, `ARCHIVE_INVALID`, `NO_SPACE`, `ABORTED`.
+   *
+   * @example
+   * ```ts
+   * import { Image } from "supermachine";
+   *
+   * const tar = "/tmp/rootfs.tar";
+   * await Image.import({ source: tar, name: "mine:1" }).catch((error) => console.log(error.message));
+   * ```
+   */
+  import(options: ImportOptions): Promise<ImageDetails>;
+}
+
 /**
  * The local store of images.
  *
@@ -55,32 +168,88 @@ export interface ImportOptions extends LookupOptions {
  * ```
  */
 export const Image: ImageStoreFacade = {
-  pull: async () => {
-    throw new Error("to come");
+  pull: async (source, options = {}) => {
+    const local = await storeOf(options).pull(source, { policy: "always", ...defined(options) });
+    return localDetails(storeOf(options), local);
   },
-  list: async () => [],
-  inspect: async () => {
-    throw new Error("to come");
+
+  list: async (options = {}) => (await storeOf(options).list()).map(infoOf),
+
+  inspect: async (reference, options = {}) => detailsOf(await storeOf(options).inspect(reference)),
+
+  remove: async (reference, options = {}) => {
+    const images = storeOf(options);
+    const { manifestDigest } = await images.inspect(reference);
+    const user = (await runningMachines(options)).find(({ imageDigest }) => imageDigest === manifestDigest);
+    if (user !== undefined && options.force !== true)
+      throw new SupermachineError(
+        "IMAGE_IN_USE",
+        `The machine '${user.name}' runs the image '${reference}'`,
+        {
+          hint: "Stop the machine first, or remove the image by force",
+          data: { machine: user.id },
+        },
+      );
+    await images.remove(reference, { rootfsKey });
   },
-  remove: async () => {
-    throw new Error("to come");
-  },
-  prune: async () => ({ freedBytes: 0 }),
+
+  prune: async (options = {}) => ({ freedBytes: (await storeOf(options).prune({ rootfsKey })).bytes }),
+
   import: async () => {
-    throw new Error("to come");
+    throw new SupermachineError("UNSUPPORTED", "Archives cannot be imported yet");
   },
 };
 
-/** What `Image` can do. */
-export interface ImageStoreFacade {
-  /** Makes an image available locally, from a registry, an OCI layout or an archive. */
-  pull(source: string, options?: PullOptions): Promise<ImageDetails>;
-  list(options?: LookupOptions): Promise<ImageInfo[]>;
-  inspect(reference: string, options?: LookupOptions): Promise<ImageDetails>;
-  /** @throws SupermachineError `IMAGE_NOT_FOUND`, `IMAGE_IN_USE` unless `force`. */
-  remove(reference: string, options?: LookupOptions & { force?: boolean | undefined }): Promise<void>;
-  /** Deletes what no image and no machine uses: layers, root file systems, unfinished files. */
-  prune(options?: LookupOptions): Promise<{ freedBytes: number }>;
-  /** Makes an image of a root file system's tar. */
-  import(options: ImportOptions): Promise<ImageDetails>;
+function storeOf(options: LookupOptions): ImageStore {
+  return new ImageStore(new Home(options.home));
+}
+
+async function runningMachines(options: LookupOptions): Promise<MachineInfo[]> {
+  const records = await new MachineRegistry(new Home(options.home)).list();
+  return records.filter(isLive).map(({ info }) => info);
+}
+
+/** The store's options know no `undefined`. */
+function defined(options: PullOptions): store.PullOptions {
+  const { platform, policy, onProgress, signal } = options;
+  return {
+    ...(platform === undefined ? {} : { platform }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+function infoOf(image: store.ImageSummary): ImageInfo {
+  const { reference, manifestDigest, platform, size, pulledAtMs } = image;
+  return { reference, digest: manifestDigest, platform, size, pulledAt: pulledAtMs };
+}
+
+function detailsOf(image: store.ImageDetails): ImageDetails {
+  const { reference, config, layers } = image;
+  if (config === undefined || layers === undefined)
+    throw new SupermachineError(
+      "DIGEST_MISMATCH",
+      `Parts of the image '${reference}' are missing from the store`,
+      {
+        hint: `Pull it again: supermachine pull ${reference}`,
+      },
+    );
+  return { ...infoOf(image), config, layers: layers.map(layerOf) };
+}
+
+/** Of the image that was asked for, where several names and platforms share the store. */
+async function localDetails(images: ImageStore, local: LocalImage): Promise<ImageDetails> {
+  const { reference, manifestDigest, config, layers } = local;
+  const platform = formatPlatform(local.platform);
+  const stored = (await images.list()).find(
+    (image) => image.reference === reference && image.manifestDigest === manifestDigest,
+  );
+  const size = stored?.size ?? layers.reduce((sum, layer) => sum + layer.size, 0);
+  const pulledAt = stored?.pulledAtMs ?? Date.now();
+  return { reference, digest: manifestDigest, platform, size, pulledAt, config, layers: layers.map(layerOf) };
+}
+
+function layerOf({ digest, diffId, size }: ImageLayer): ImageLayer {
+  return { digest, diffId, size };
 }

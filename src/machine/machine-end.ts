@@ -66,7 +66,7 @@ export function panicLine(console: readonly string[]): string {
 
 /** True for failures of the connection to the agent itself, whose reason is to be looked for elsewhere. */
 export function isConnectionLoss(error: unknown): boolean {
-  const codes: readonly ErrorCode[] = ["MACHINE_EXITED", "ABORTED", "AGENT_PROTOCOL"];
+  const codes: readonly ErrorCode[] = ["MACHINE_EXITED", "AGENT_PROTOCOL"];
   return error instanceof SupermachineError && codes.includes(error.code);
 }
 

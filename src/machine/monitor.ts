@@ -150,8 +150,10 @@ export class Monitor {
   /** What an agent request's failure really means: the machine's end, when that is the reason. */
   async explain(error: unknown): Promise<Error> {
     const given = error instanceof Error ? error : new Error(String(error));
-    if (!isConnectionLoss(given)) return given;
-    const exit = await within(this.#guest.exited, lostAgentGraceMs);
+    // At the machine's end we close the connection ourselves, if it is still there: then the end is known already.
+    const wasClosed = given instanceof SupermachineError && given.code === "ABORTED";
+    if (!wasClosed && !isConnectionLoss(given)) return given;
+    const exit = await within(this.#guest.exited, wasClosed ? 0 : lostAgentGraceMs);
     return exit === undefined ? given : exitError(this.info.name, this.#exitOf(exit), given);
   }
 

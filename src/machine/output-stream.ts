@@ -50,10 +50,13 @@ export class OutputStream implements AsyncIterable<Uint8Array> {
       this.#length += next.value.length;
       const { limit, name } = this.#options;
       if (this.#length > limit && !this.#taken) {
-        this.#options.onOverflow();
-        throw new SupermachineError("OUTPUT_LIMIT", `The command's ${name} is longer than ${limit} bytes`, {
-          hint: `Read execution.${name} while the command runs, or raise maxOutputBytes`,
-        });
+        const error = new SupermachineError(
+          "OUTPUT_LIMIT",
+          `The command's ${name} is longer than ${limit} bytes`,
+          { hint: `Read execution.${name} while the command runs, or raise maxOutputBytes` },
+        );
+        this.#options.onOverflow(error);
+        throw error;
       }
     }
   }
@@ -90,7 +93,7 @@ export interface OutputStreamOptions {
   /** Bytes that may be collected. */
   readonly limit: number;
   onTaken(): void;
-  onOverflow(): void;
+  onOverflow(error: Error): void;
   explain(error: unknown): Promise<Error>;
 }
 

@@ -25,28 +25,29 @@ export class RemoteLink implements MachineLink {
   readonly name: string;
   readonly defaults: GuestDefaults;
   readonly timings: PhaseTiming[];
-  readonly #record: MachineRecord;
   readonly #registry: MachineRegistry;
-  readonly #agent: AgentClient | undefined;
+  /** Or why there is none. */
+  readonly #agent: AgentClient | Error;
 
-  private constructor(record: MachineRecord, registry: MachineRegistry, agent: AgentClient | undefined) {
+  private constructor(record: MachineRecord, registry: MachineRegistry, agent: AgentClient | Error) {
     this.id = record.info.id;
     this.name = record.info.name;
     this.defaults = record.defaults;
     this.timings = [...record.info.timings];
-    this.#record = record;
     this.#registry = registry;
     this.#agent = agent;
   }
 
   static async open(record: MachineRecord, registry: MachineRegistry): Promise<RemoteLink> {
     // Without an agent the machine can still be looked at, waited for, stopped and removed.
-    const agent = isLive(record) ? await openRemoteAgent(record).catch(() => undefined) : undefined;
+    const agent = isLive(record)
+      ? await openRemoteAgent(record).catch((error: unknown) => error as Error)
+      : notRunning(record.info);
     return new RemoteLink(record, registry, agent);
   }
 
   agent(): Agent {
-    if (this.#agent === undefined) throw notRunning(this.#record.info);
+    if (this.#agent instanceof Error) throw this.#agent;
     return this.#agent;
   }
 
@@ -105,7 +106,7 @@ export class RemoteLink implements MachineLink {
   }
 
   close(): void {
-    this.#agent?.close();
+    if (!(this.#agent instanceof Error)) this.#agent.close();
   }
 
   /** Sends a request; where nobody takes it, the machine has ended or is about to. */
