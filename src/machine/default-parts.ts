@@ -13,8 +13,7 @@ export const defaultParts: CreationParts = {
     const agent = await AgentClient.connect(duplexTransport(stream));
     return { agent, attach: (transport) => transport.close(), close: () => agent.close() };
   },
-  pullImage: (source, { home, platform, ...options }) =>
-    new ImageStore(home).pull(source, { ...options, ...(platform === undefined ? {} : { platform }) }),
+  pullImage: (source, { home, ...options }) => new ImageStore(home).pull(source, options),
   prepareRootfs: async (image, options) => (await prepareRootfs(image, options)).path,
   provideKernel: ({ path, ...options }) => provideKernel({ ...options, override: path }),
   monitorEntry: moduleBeside("monitor-process"),

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { ImageStore } from "../image/host/image-store.ts";
@@ -169,8 +170,9 @@ export interface ImageStoreFacade {
  */
 export const Image: ImageStoreFacade = {
   pull: async (source, options = {}) => {
-    const local = await storeOf(options).pull(source, { policy: "always", ...defined(options) });
-    return localDetails(storeOf(options), local);
+    const { platform, policy = "always", onProgress, signal } = options;
+    const images = storeOf(options);
+    return localDetails(images, await images.pull(source, { platform, policy, onProgress, signal }));
   },
 
   list: async (options = {}) => (await storeOf(options).list()).map(infoOf),
@@ -195,8 +197,15 @@ export const Image: ImageStoreFacade = {
 
   prune: async (options = {}) => ({ freedBytes: (await storeOf(options).prune({ rootfsKey })).bytes }),
 
-  import: async () => {
-    throw new SupermachineError("UNSUPPORTED", "Archives cannot be imported yet");
+  import: async ({ source, name, ...options }) => {
+    const { platform, onProgress, signal } = options;
+    const common = { platform, onProgress, signal };
+    const images = storeOf(options);
+    const local =
+      typeof source === "string"
+        ? await images.import(resolve(source), name, common)
+        : await images.import("-", name, { ...common, stdin: source });
+    return localDetails(images, local);
   },
 };
 
@@ -207,17 +216,6 @@ function storeOf(options: LookupOptions): ImageStore {
 async function runningMachines(options: LookupOptions): Promise<MachineInfo[]> {
   const records = await new MachineRegistry(new Home(options.home)).list();
   return records.filter(isLive).map(({ info }) => info);
-}
-
-/** The store's options know no `undefined`. */
-function defined(options: PullOptions): store.PullOptions {
-  const { platform, policy, onProgress, signal } = options;
-  return {
-    ...(platform === undefined ? {} : { platform }),
-    ...(policy === undefined ? {} : { policy }),
-    ...(onProgress === undefined ? {} : { onProgress }),
-    ...(signal === undefined ? {} : { signal }),
-  };
 }
 
 function infoOf(image: store.ImageSummary): ImageInfo {
