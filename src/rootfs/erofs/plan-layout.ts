@@ -35,8 +35,14 @@ export interface ImageLayout {
 /** The root comes first, right behind the superblock's block: its nid has only 16 bits. */
 const firstInodeOffset: number = EROFS_BLKSIZ;
 
+/** Block addresses have 32 bits, and the last of them means "none". */
+export const maxImageLength: number = EROFS_NULL_ADDR * EROFS_BLKSIZ;
+
 /** Decides the form of every inode and gives it its place; fills in the records. */
-export function planLayout(records: readonly InodeRecord[], sharedXattrSize: number): ImageLayout {
+export function planLayout(
+  records: readonly InodeRecord[],
+  { sharedXattrSize, maxLength }: { sharedXattrSize: number; maxLength: number },
+): ImageLayout {
   const buildTime = mostFrequentTime(records);
   let metadataEnd = firstInodeOffset;
   let hasChunks = false;
@@ -44,11 +50,15 @@ export function planLayout(records: readonly InodeRecord[], sharedXattrSize: num
     planInodeForm(record, buildTime);
     hasChunks ||= record.chunks !== undefined;
     metadataEnd = placeInode(record, metadataEnd);
+    checkLength(record, { length: metadataEnd, maxLength });
   }
   const sharedXattrBlock = blocksFor(metadataEnd);
   const dataBlock = sharedXattrBlock + blocksFor(sharedXattrSize);
   let blocks = dataBlock;
-  for (const record of records) blocks = placeData(record, blocks);
+  for (const record of records) {
+    blocks = placeData(record, blocks);
+    checkLength(record, { length: blocks * EROFS_BLKSIZ, maxLength });
+  }
   return { buildTime, metadataEnd, sharedXattrBlock, dataBlock, blocks, hasChunks };
 }
 
@@ -126,10 +136,7 @@ function placeInode(record: InodeRecord, end: number): number {
     offset = Math.ceil(offset / EROFS_BLKSIZ) * EROFS_BLKSIZ;
   record.offset = offset;
   const mapSize = (record.chunks?.chunkCount ?? 0) * EROFS_BLOCK_MAP_ENTRY_SIZE;
-  return checkEnd(
-    record,
-    offset + record.inodeSize + (record.xattrs?.size ?? 0) + record.inlineLength + mapSize,
-  );
+  return offset + record.inodeSize + (record.xattrs?.size ?? 0) + record.inlineLength + mapSize;
 }
 
 /** Gives the content that is not inline its blocks; returns the next free one. */
@@ -137,14 +144,15 @@ function placeData(record: InodeRecord, nextBlock: number): number {
   const blocks = record.chunks?.blocks ?? blocksFor(contentSize(record) - record.inlineLength);
   if (blocks === 0) return nextBlock;
   record.firstBlock = nextBlock;
-  checkEnd(record, (nextBlock + blocks) * EROFS_BLKSIZ);
   return nextBlock + blocks;
 }
 
-/** Block addresses have 32 bits, and the last of them means "none". */
-function checkEnd(record: InodeRecord, end: number): number {
-  if (end > EROFS_NULL_ADDR * EROFS_BLKSIZ) throw tooLarge(record, "the image would exceed 16 TiB with it");
-  return end;
+function checkLength(
+  record: InodeRecord,
+  { length, maxLength }: { length: number; maxLength: number },
+): void {
+  if (length > maxLength)
+    throw tooLarge(record, `the image would take ${length} bytes with it, at most ${maxLength} are allowed`);
 }
 
 function blocksFor(length: number): number {

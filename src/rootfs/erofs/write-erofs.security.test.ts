@@ -4,12 +4,12 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { DirectoryNode, TreeNode } from "../tree.ts";
 import { directory, file, metadata, patternSource } from "./testing/make-tree.ts";
 import { MemoryImage } from "./testing/memory-image.ts";
-import { writeErofs } from "./write-erofs.ts";
+import { type ErofsOptions, writeErofs } from "./write-erofs.ts";
 
-function assertRefused(entries: Record<string, TreeNode>, message: RegExp): void {
+function assertRefused(entries: Record<string, TreeNode>, message: RegExp, options?: ErofsOptions): void {
   const image = new MemoryImage();
   assert.throws(
-    () => writeErofs(directory({ d: directory(entries) }), image),
+    () => writeErofs(directory({ d: directory(entries) }), image, options),
     (error) => {
       assert.ok(error instanceof SupermachineError);
       assert.equal(error.code, "ROOTFS_LIMIT");
@@ -60,7 +60,18 @@ test("writeErofs() refuses numbers outside their fields", () => {
 
 test("writeErofs() refuses an image of more than 16 TiB, by the file that passes it", () => {
   const huge = (): TreeNode => file({ size: 2 ** 43, extents: [[0, 2 ** 43]] });
-  assertRefused({ a: huge(), b: huge() }, /\/d\/b .* 16 TiB/);
+  assertRefused({ a: huge(), b: huge() }, /\/d\/b .* would take \d+ bytes with it, at most 17592186040320/);
+});
+
+test("writeErofs() refuses an image longer than its caller allows, holes included", () => {
+  const mebibyte = (): TreeNode => file({ size: 1 << 20, extents: [[0, 1 << 20]] });
+  const scattered = Array.from({ length: 1000 }, (_, index): [number, number] => [index * 2 ** 42, 1]);
+  assertRefused({ a: mebibyte(), b: mebibyte() }, /\/d\/b .* at most 2000000 are allowed/, {
+    maxLength: 2e6,
+  });
+  assertRefused({ sparse: file({ size: 2 ** 52, extents: scattered }) }, /\/d\/sparse .* allowed/, {
+    maxLength: 2 ** 30,
+  });
 });
 
 test("writeErofs() takes misuse of the tree as the caller's fault", () => {

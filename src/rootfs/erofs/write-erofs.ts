@@ -4,7 +4,7 @@ import { Fingerprint } from "./fingerprint.ts";
 import { ImageWriter } from "./image-writer.ts";
 import type { InodeRecord } from "./inode-record.ts";
 import { EROFS_BLKSIZ, EROFS_NULL_ADDR } from "./on-disk.ts";
-import { contentSize, type ImageLayout, planLayout } from "./plan-layout.ts";
+import { contentSize, type ImageLayout, maxImageLength, planLayout } from "./plan-layout.ts";
 import { writeDataBlocks } from "./write-content.ts";
 import { makeSuperblock, writeInode } from "./write-metadata.ts";
 import { planXattrs, writeSharedXattrs } from "./xattr-plan.ts";
@@ -15,6 +15,11 @@ export interface ErofsOptions {
    * of the tree's metadata (names, sizes, owners, times, attributes), not of file contents.
    */
   readonly uuid?: Uint8Array;
+  /**
+   * Greatest length of the image in bytes, its holes included; by default what the format can address, 16 TiB.
+   * A small archive may ask for an image of any size, so whoever knows what the machine can bear should say it.
+   */
+  readonly maxLength?: number;
   /** Called about once per MiB: image bytes dealt with so far, and the length the image will have. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -56,7 +61,10 @@ export function writeErofs(root: DirectoryNode, sink: ByteSink, options: ErofsOp
     throw new RangeError(`A UUID has 16 bytes, not ${options.uuid.length}`);
   const records = collectInodes(root);
   const sharedXattrs = planXattrs(records);
-  const layout = planLayout(records, sharedXattrs.size);
+  const layout = planLayout(records, {
+    sharedXattrSize: sharedXattrs.size,
+    maxLength: Math.min(options.maxLength ?? maxImageLength, maxImageLength),
+  });
   const uuid = options.uuid ?? fingerprintOf(records, layout);
   const length = layout.blocks * EROFS_BLKSIZ;
 
