@@ -38,7 +38,8 @@ export async function selectEngine(
     refused.push({ name: engine.name, reason: support.reason ?? "", remedy: support.remedy ?? "" });
   }
   const reasons = refused.map((one) => `${one.name}: ${one.reason}`).join("; ");
-  throw new SupermachineError("ENGINE_UNAVAILABLE", `No engine can run machines here (${reasons})`, {
+  const what = name === "auto" ? "No engine can run machines" : `The engine '${name}' cannot run machines`;
+  throw new SupermachineError("ENGINE_UNAVAILABLE", `${what} here (${reasons})`, {
     hint: refused.map((one) => `${one.name}: ${one.remedy}`).join("; "),
     data: { engines: refused },
   });

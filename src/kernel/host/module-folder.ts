@@ -59,7 +59,9 @@ function moduleFiles(
 }
 
 async function modulePaths(folder: string): Promise<Map<string, string>> {
-  const names = await readdir(folder, { recursive: true });
+  const names = await readdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw new SupermachineError("KERNEL_NOT_FOUND", `Cannot read the kernel modules in ${folder}`, { cause });
+  });
   const modules = names.filter((name) => /\.ko(\.(gz|xz|zst))?$/.test(name));
   return new Map(modules.map((name) => [moduleName(name), join(folder, name)]));
 }
