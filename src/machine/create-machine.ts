@@ -38,6 +38,8 @@ export async function createMachine(
   const choice = await selectEngine(config.engine, parts.engines);
   if (!choice.support.isolating) warn(options.onWarning);
   const prepared = await prepare(config, { home, options, parts });
+  const reportBoot = (state: "active" | "done") => options.onProgress?.({ phase: "boot", id: "", state });
+  reportBoot("active");
   const record = await addRecord(registry, { config, choice, prepared });
   try {
     const job: MonitorJob = {
@@ -57,13 +59,13 @@ export async function createMachine(
         home,
         signal,
       });
+      reportBoot("done");
       return await RemoteLink.open((await registry.read(record.info.id)) ?? record, registry);
     }
     const { openAgent } = parts;
-    return new LocalLink(
-      await Monitor.start(job, { engine: choice.engine, openAgent, registry, signal }),
-      registry,
-    );
+    const monitor = await Monitor.start(job, { engine: choice.engine, openAgent, registry, signal });
+    reportBoot("done");
+    return new LocalLink(monitor, registry);
   } catch (error) {
     await registry.remove(record);
     throw error;

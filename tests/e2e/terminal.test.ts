@@ -43,6 +43,20 @@ describe("run -it", () => {
     await screenShows(screen, /restored$/m);
     assert.match(tmux("capture-pane", "-p", "-t", "main"), /speed/);
   });
+
+  test("without -t, the interrupt key reaches the guest's command and nothing else", async () => {
+    const script = `trap "echo caught" INT; echo ready; while :; do sleep 0.1; done`;
+    const command = `SUPERMACHINE_HOME=${home.path} ${join(checkout, "bin", "supermachine")} run -q ${testImage("busybox").layout} sh -c '${script}'`;
+    tmux("send-keys", "-t", "main", `clear; ${command}; echo "code=$?"`, "Enter");
+    await screenShows(screen, /^ready$/m);
+    tmux("send-keys", "-t", "main", "C-c");
+    await screenShows(screen, /^\^?C?caught$/m);
+    for (let presses = 0; presses < 2; presses++) {
+      tmux("send-keys", "-t", "main", "C-c");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    await screenShows(screen, /^code=137$/m);
+  });
 });
 
 async function screenShows(screen: () => string, pattern: RegExp): Promise<void> {

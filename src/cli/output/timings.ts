@@ -1,12 +1,16 @@
 import type { MachineInfo, PhaseTiming } from "../../machine/types.ts";
 import { formatDuration } from "./quantities.ts";
 
-/** The lines of `--timings`: which engine carried the machine, and how long each step of its start took. */
+/**
+ * The lines of `--timings`: which engine carried the machine, how long each step took, and all of it as seen from
+ * outside. Some steps run side by side, so that the parts may be more than the whole.
+ */
 export function formatTimings(
   timings: readonly PhaseTiming[],
-  info: Pick<MachineInfo, "engine" | "accelerator">,
+  about: { info: Pick<MachineInfo, "engine" | "accelerator">; totalMs: number },
 ): string {
-  const rows = [...timings.map(({ phase, ms }) => [phase, ms] as const), ["total", total(timings)] as const];
+  const { info, totalMs } = about;
+  const rows = [...timings.map(({ phase, ms }) => [phase, ms] as const), ["total", totalMs] as const];
   const width = Math.max(...rows.map(([phase]) => phase.length));
   const engine = info.accelerator === undefined ? info.engine : `${info.engine} (${info.accelerator})`;
   return [
@@ -14,8 +18,4 @@ export function formatTimings(
     "timings:",
     ...rows.map(([phase, ms]) => `  ${phase.padEnd(width)}  ${formatDuration(ms).padStart(8)}`),
   ].join("\n");
-}
-
-function total(timings: readonly PhaseTiming[]): number {
-  return timings.reduce((sum, { ms }) => sum + ms, 0);
 }

@@ -26,17 +26,23 @@ const download = (done: number, state: ProgressEvent["state"] = "active"): Progr
   total: 10 * MB,
 });
 
-test("without a terminal: one line at the start, one at the end, one in a while between", () => {
+test("without a terminal: one line at the end, one at the start of what lasts, one in a while between", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const { written, clock, make } = recorder();
   const { listener, finish } = make();
-  for (clock.nowMs = 0; clock.nowMs < 20_000; clock.nowMs += 10)
+  listener({ ...download(MB), id: "short" });
+  listener({ ...download(10 * MB, "done"), id: "short" });
+  for (clock.nowMs = 0; clock.nowMs < 20_000; clock.nowMs += 10) {
     listener(download((clock.nowMs / 20_000) * 10 * MB));
+    t.mock.timers.tick(10);
+  }
   listener(download(10 * MB, "done"));
   finish();
   assert.deepEqual(written, [
-    "Downloading abc123 (10.0 MB)\n",
-    "Downloading abc123  [###############.....]  7.50 MB / 10.0 MB  500 kB/s\n",
-    "Downloaded abc123 (10.0 MB, 20.0 s)\n",
+    "Downloaded layer short (10.0 MB, 0 ms)\n",
+    "Downloading layer abc123 (10.0 MB)\n",
+    "Downloading layer abc123  [################....]  8.00 MB / 10.0 MB  500 kB/s\n",
+    "Downloaded layer abc123 (10.0 MB, 20.0 s)\n",
   ]);
 });
 
@@ -59,14 +65,14 @@ test("on a terminal live lines are erased, and only what lasted stays", (t) => {
   assert.deepEqual(written, [], "nothing flashes before it lasts");
   clock.nowMs = 500;
   t.mock.timers.tick(500);
-  assert.match(written.join(""), /Downloading abc123 {2}\[##\.+\] {2}1\.00 MB \/ 10\.0 MB/);
+  assert.match(written.join(""), /Downloading layer abc123 {2}\[##\.+\] {2}1\.00 MB \/ 10\.0 MB/);
   clock.nowMs = 2000;
   listener(download(10 * MB, "done"));
-  assert.equal(written.at(-1), "\r\u001b[1A\u001b[2KDownloaded abc123 (10.0 MB, 2.0 s)\n");
+  assert.equal(written.at(-1), "\r\u001b[1A\u001b[2KDownloaded layer abc123 (10.0 MB, 2.0 s)\n");
   finish();
   finish();
   listener(download(1));
-  assert.equal(screen(written.join("")), "Downloaded abc123 (10.0 MB, 2.0 s)\n");
+  assert.equal(screen(written.join("")), "Downloaded layer abc123 (10.0 MB, 2.0 s)\n");
 });
 
 test("a small terminal shows as many lines as fit, and the number of the others", (t) => {
@@ -91,9 +97,12 @@ test("live lines fit terminals of any width, losing the bar first", () => {
     assert.ok(displayWidth(liveLine(change.task, { columns, nowMs: 2000 })) <= columns);
   assert.equal(
     liveLine(change.task, { columns: 60, nowMs: 2000 }),
-    "Downloading abc123  4.00 MB / 10.0 MB  2.00 MB/s",
+    "Downloading layer abc123  4.00 MB / 10.0 MB  2.00 MB/s",
   );
-  assert.equal(liveLine(change.task, { columns: 40, nowMs: 2000 }), "Downloading abc123  4.00 MB / 10.0 MB");
+  assert.equal(
+    liveLine(change.task, { columns: 44, nowMs: 2000 }),
+    "Downloading layer abc123  4.00 MB / 10.0 MB",
+  );
   assert.equal(liveLine(change.task, { columns: 8, nowMs: 2000 }), "Downloa…");
 });
 

@@ -1,7 +1,7 @@
 import type { ProgressEvent, ProgressListener } from "../../progress/progress.ts";
 import type { Style } from "../output/style.ts";
-import { ProgressBoard } from "./progress-board.ts";
-import { doneLine, liveLine, startLine } from "./progress-text.ts";
+import { ProgressBoard, type Task } from "./progress-board.ts";
+import { doneLine, liveLine, startLine, stillLine } from "./progress-text.ts";
 
 /** The part of a terminal's stream that drawing needs. */
 export interface ProgressStream {
@@ -39,38 +39,41 @@ function silentRenderer(stream: ProgressStream): ProgressRenderer {
   return { listener: () => {}, note: (line) => void stream.write(`${line}\n`), finish: () => {} };
 }
 
+/** Work that is done by then has only its last line in a log. */
+const announceMs = 1000;
 /** How long a piece of work may go on in a log before it says again how far it is. */
 const repeatMs = 15_000;
 
 function plainRenderer(options: ProgressOptions): ProgressRenderer {
   const { stream, nowMs = () => performance.now() } = options;
   const board = new ProgressBoard();
-  const saidMs = new Map<object, number>();
+  const timers = new Map<Task, NodeJS.Timeout>();
   let finished = false;
   const say = (line: string | undefined) => {
     if (line !== undefined) stream.write(`${line}\n`);
   };
+  const later = (task: Task, delayMs: number) => {
+    const timer = setTimeout(() => {
+      if (finished || task.endedMs !== undefined) return;
+      say(delayMs === announceMs ? startLine(task) : stillLine(task, nowMs()));
+      later(task, repeatMs);
+    }, delayMs);
+    timers.set(task, timer.unref());
+  };
   return {
     listener: (event: ProgressEvent) => {
-      if (finished) return;
-      const now = nowMs();
-      const change = board.update(event, now);
+      const change = finished ? undefined : board.update(event, nowMs());
       if (change === undefined) return;
-      const { task, started, ended } = change;
-      if (ended) {
-        saidMs.delete(task);
-        say(doneLine(task));
-      } else if (started) {
-        saidMs.set(task, now);
-        say(startLine(task));
-      } else if (now - (saidMs.get(task) ?? now) >= repeatMs) {
-        saidMs.set(task, now);
-        say(liveLine(task, { columns: 200, nowMs: now }));
-      }
+      if (change.started) later(change.task, announceMs);
+      if (!change.ended) return;
+      clearTimeout(timers.get(change.task));
+      timers.delete(change.task);
+      say(doneLine(change.task));
     },
     note: say,
     finish: () => {
       finished = true;
+      for (const timer of timers.values()) clearTimeout(timer);
     },
   };
 }

@@ -43,12 +43,17 @@ export function startLine(task: Task): string | undefined {
   return `${labelOf(task, "active")}${task.total === undefined ? "" : ` (${formatBytes(task.total)})`}`;
 }
 
+/** The line for a piece that goes on and on, where lines cannot be redrawn. */
+export function stillLine(task: Task, nowMs: number): string | undefined {
+  return lasting.has(task.phase) ? liveLine(task, { columns: 200, nowMs }) : undefined;
+}
+
 /** Phases that change something on disk: worth a line in a log. The others only matter while one waits for them. */
 const lasting: ReadonlySet<Task["phase"]> = new Set(["download", "convert", "kernel", "agent"]);
 
 const words: Readonly<Record<Task["phase"], { active: string; done: string }>> = {
   resolve: { active: "Resolving", done: "Resolved" },
-  download: { active: "Downloading", done: "Downloaded" },
+  download: { active: "Downloading layer", done: "Downloaded layer" },
   unpack: { active: "Unpacking", done: "Unpacked" },
   convert: { active: "Building the root file system", done: "Built the root file system" },
   kernel: { active: "Preparing the guest kernel", done: "Prepared the guest kernel" },

@@ -26,7 +26,12 @@ export class QemuMachine implements EngineMachine {
   static async start(config: EngineConfig, qemu: QemuInstallation): Promise<QemuMachine> {
     const started = performance.now();
     const [file, ...args] = withLifeline([qemu.binary, ...qemuArguments(config, qemu)]);
-    const child = spawn(file, args, { cwd: config.directory, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+    const child = spawn(file, args, {
+      cwd: config.directory,
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      // A session of its own: the interrupt key of our terminal is for the guest's command, and would end QEMU.
+      detached: true,
+    });
     const machine = new QemuMachine(child, { devices: guestDevices(config), started });
     await new Promise<void>((resolve) => child.once("spawn", resolve).once("error", () => resolve()));
     machine.#timings.spawnedMs = performance.now() - started;
