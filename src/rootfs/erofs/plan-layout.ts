@@ -71,7 +71,7 @@ export function contentSize({ node, directory }: InodeRecord): number {
 
 /**
  * The time that saves most: compact inodes have none of their own and show the superblock's. Images are often built
- * with few different times. The earliest of equally frequent ones, so that the choice is reproducible.
+ * with few different times. Of equally frequent ones it is the first in the order of the inodes, which the tree fixes.
  */
 function mostFrequentTime(records: readonly InodeRecord[]): Timestamp {
   const counts = new Map<string, { time: Timestamp; count: number }>();
@@ -84,9 +84,7 @@ function mostFrequentTime(records: readonly InodeRecord[]): Timestamp {
     else entry.count++;
   }
   let best: { time: Timestamp; count: number } = { time: { seconds: 0, nanoseconds: 0 }, count: 0 };
-  for (const entry of counts.values())
-    if (entry.count > best.count || (entry.count === best.count && isEarlier(entry.time, best.time)))
-      best = entry;
+  for (const entry of counts.values()) if (entry.count > best.count) best = entry;
   return best.time;
 }
 
@@ -157,8 +155,4 @@ function checkLength(
 
 function blocksFor(length: number): number {
   return Math.ceil(length / EROFS_BLKSIZ);
-}
-
-function isEarlier(a: Timestamp, b: Timestamp): boolean {
-  return a.seconds < b.seconds || (a.seconds === b.seconds && a.nanoseconds < b.nanoseconds);
 }

@@ -44,6 +44,13 @@ test("writeErofs() spreads a large directory over blocks", () => {
   assertRoundTrip(directory({ many: directory(entries), exact: directory(exactlyOneBlock()) }));
 });
 
+test("writeErofs() never lets inline data cross a block boundary", () => {
+  const entries: Record<string, TreeNode> = {};
+  for (let size = 0; size <= 4100; size += 10)
+    entries[`${size}`] = file({ size, extents: [[0, size]] }, { uid: size % 20 === 0 ? 70_000 : 0 });
+  assertRoundTrip(directory(entries));
+});
+
 test("writeErofs() stores a node with several names once", () => {
   const shared = file("shared", { mode: 0o600 });
   const { image, summary } = assertRoundTrip(
