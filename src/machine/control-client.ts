@@ -50,7 +50,7 @@ export async function openRemoteAgent(record: MachineRecord): Promise<AgentClien
     return await AgentClient.connect(duplexTransport(socket));
   } catch (error) {
     socket.destroy();
-    throw error;
+    throw error instanceof SupermachineError ? error : noAnswer(record, error);
   }
 }
 
@@ -63,16 +63,11 @@ function open(record: MachineRecord): Promise<Socket> {
     const socket = connect(join(record.runDirectory, "control.sock"));
     socket.once("connect", () => resolve(socket));
     // Stays for good: a later failure is seen by whoever reads or writes.
-    socket.on("error", (cause) =>
-      reject(
-        new SupermachineError(
-          "MACHINE_EXITED",
-          `The monitor of machine '${record.info.name}' does not answer`,
-          {
-            cause,
-          },
-        ),
-      ),
-    );
+    socket.on("error", (cause) => reject(noAnswer(record, cause)));
   });
+}
+
+function noAnswer(record: MachineRecord, cause: unknown): SupermachineError {
+  const message = `The monitor of machine '${record.info.name}' does not answer`;
+  return new SupermachineError("MACHINE_EXITED", message, { cause });
 }

@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { LogEntry, LogOptions } from "./types.ts";
 
 /** Two files of this size at most: a machine that prints for years does not fill the disk. */
@@ -63,7 +64,7 @@ export async function* readLog(
   options: LogOptions,
 ): AsyncGenerator<LogEntry> {
   const { follow = false, signal } = options;
-  signal?.throwIfAborted();
+  throwIfAborted(signal);
   using change = new Change(folder, follow);
   ended.then(
     () => change.end(),
@@ -75,7 +76,7 @@ export async function* readLog(
     yield* readEntries(previous(folder), undefined);
     for (;;) {
       const inode = yield* readEntries(current(folder), follow ? change : undefined);
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       // Another file now: the log was rotated, or has just begun.
       const now = await inodeOf(current(folder));
       if (now === undefined || now === inode) return;
@@ -83,6 +84,11 @@ export async function* readLog(
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true)
+    throw new SupermachineError("ABORTED", "Reading the log was aborted", { cause: signal.reason });
 }
 
 /** Yields a file's entries, with `change` until another file has its name or everything has ended; returns its inode. */
