@@ -69,7 +69,7 @@ export class AgentLink {
 
   /** Starts an operation; `request` is split into as many frames as it needs. */
   open(request: Uint8Array, listener: StreamListener): LinkStream {
-    const stream = this.openEmpty(listener);
+    const stream = this.#add(listener);
     for (let at = 0; at < request.length; at += MAX_PAYLOAD_BYTES) {
       const part = at + MAX_PAYLOAD_BYTES < request.length ? RequestPart.MORE : RequestPart.LAST;
       void stream.send(FrameType.REQUEST, part, request.subarray(at, at + MAX_PAYLOAD_BYTES));
@@ -77,8 +77,11 @@ export class AgentLink {
     return stream;
   }
 
-  /** A stream number whose request the caller sends, frame by frame. */
-  openEmpty(listener: StreamListener): LinkStream {
+  close(): void {
+    this.#lose(new SupermachineError("ABORTED", "The connection to the guest agent was closed"));
+  }
+
+  #add(listener: StreamListener): LinkStream {
     if (this.#lost !== undefined) throw this.#lost;
     if (this.#streams.size >= MAX_STREAMS)
       throw new SupermachineError(
@@ -90,10 +93,6 @@ export class AgentLink {
     const stream = new LinkStream(this.#lastId, listener, (frame) => this.#send(frame));
     this.#streams.set(stream.id, stream);
     return stream;
-  }
-
-  close(): void {
-    this.#lose(new SupermachineError("ABORTED", "The connection to the guest agent was closed"));
   }
 
   async #send(frame: Frame): Promise<void> {

@@ -34,7 +34,11 @@ export class ValueWriter {
   }
 
   bytes(value: Uint8Array): this {
-    this.u32(value.length);
+    return this.u32(value.length).raw(value);
+  }
+
+  /** Bytes without their length. */
+  raw(value: Uint8Array): this {
     const at = this.#reserve(value.length);
     this.#bytes.set(value, at);
     return this;

@@ -1,4 +1,6 @@
 import { AgentClient } from "../agent/client.ts";
+import { AgentLink } from "../agent/link.ts";
+import { AgentRouter } from "../agent/router.ts";
 import { duplexTransport } from "../agent/transports/duplex.ts";
 import { engines } from "../engine/select.ts";
 import { ImageStore } from "../image/host/image-store.ts";
@@ -10,8 +12,13 @@ import type { CreationParts } from "./creation-parts.ts";
 export const defaultParts: CreationParts = {
   engines,
   openAgent: async (stream) => {
-    const agent = await AgentClient.connect(duplexTransport(stream));
-    return { agent, attach: (transport) => transport.close(), close: () => agent.close() };
+    const link = await AgentLink.connect(duplexTransport(stream));
+    const router = new AgentRouter(link);
+    return {
+      agent: new AgentClient(link),
+      attach: (transport) => router.attach(transport),
+      close: () => link.close(),
+    };
   },
   pullImage: (source, { home, ...options }) => new ImageStore(home).pull(source, options),
   prepareRootfs: async (image, options) => (await prepareRootfs(image, options)).path,
