@@ -1,0 +1,181 @@
+import type { GuestMemory } from "../memory/guest-memory.ts";
+import * as v from "./constants.ts";
+import type { InterruptLine, VirtioDevice, VirtioSession } from "./device.ts";
+import type { TransportHooks } from "./mmio-transport.ts";
+import { queueSetupProblem } from "./queue-layout.ts";
+import * as r from "./transport-registers.ts";
+import { VirtQueue, type VirtQueuePosition } from "./virt-queue.ts";
+
+export interface DeviceHostOptions {
+  readonly memory: GuestMemory;
+  readonly registers: r.TransportRegisters;
+  readonly interrupt: InterruptLine;
+}
+
+/** What every device of ours offers, besides the features of its type. */
+const commonFeatures: bigint =
+  v.VIRTIO_F_VERSION_1 | v.VIRTIO_F_INDIRECT_DESC | v.VIRTIO_F_EVENT_IDX | v.VIRTIO_F_RING_RESET;
+
+/**
+ * The device's side of a transport: publishes what the device offers in the registers, makes its queues when a driver
+ * is ready, and takes everything away at a reset. Lives on the thread that owns the device.
+ */
+export class DeviceHost implements TransportHooks {
+  readonly device: VirtioDevice;
+  readonly #options: DeviceHostOptions;
+  #queues: (VirtQueue | undefined)[] = [];
+  #isActive = false;
+  #lastFault: string | undefined;
+
+  constructor(device: VirtioDevice, options: DeviceHostOptions) {
+    this.device = device;
+    this.#options = options;
+    this.#publish();
+  }
+
+  /** Why the device last asked to be reset; for diagnosis. */
+  get lastFault(): string | undefined {
+    return this.#lastFault;
+  }
+
+  get isActive(): boolean {
+    return this.#isActive;
+  }
+
+  /** Where a queue stands, or undefined where it is not in use. */
+  position(queue: number): VirtQueuePosition | undefined {
+    return this.#queues[queue]?.position;
+  }
+
+  reset(): void {
+    if (this.#isActive) this.device.deactivate();
+    this.#isActive = false;
+    this.#queues = [];
+    this.#lastFault = undefined;
+  }
+
+  activate(): boolean {
+    return this.restore([]);
+  }
+
+  /** `activate`, with queues that go on where they stood. */
+  restore(positions: readonly (VirtQueuePosition | undefined)[]): boolean {
+    if (this.#isActive) return false;
+    this.#queues = this.device.queueSizes.map(() => undefined);
+    for (const index of this.#queues.keys()) {
+      if (Atomics.load(this.#words, r.queueWord(index, r.QUEUE_READY)) === 0) continue;
+      if (!this.#makeQueue(index, positions[index])) return false;
+    }
+    this.#isActive = true;
+    this.device.activate(this.#session());
+    return true;
+  }
+
+  stopQueue(queue: number): void {
+    this.#queues[queue] = undefined;
+  }
+
+  startQueue(queue: number): boolean {
+    return this.#isActive && this.#makeQueue(queue);
+  }
+
+  notify(queue: number): void {
+    if (this.#isActive && this.#queues[queue] !== undefined && !this.#isBroken) this.device.onQueue(queue);
+  }
+
+  writeConfig(offset: number, data: Uint8Array): void {
+    this.device.writeConfig?.(offset, data);
+  }
+
+  get #words(): Int32Array {
+    return this.#options.registers.words;
+  }
+
+  get #isBroken(): boolean {
+    return (Atomics.load(this.#words, r.STATUS) & v.DEVICE_NEEDS_RESET) !== 0;
+  }
+
+  #publish(): void {
+    const { device } = this;
+    const features = device.features | commonFeatures;
+    const set = (word: number, value: number): void => void Atomics.store(this.#words, word, value);
+    set(r.DEVICE_FEATURES_LOW, Number(BigInt.asIntN(32, features)));
+    set(r.DEVICE_FEATURES_HIGH, Number(BigInt.asIntN(32, features >> 32n)));
+    set(r.QUEUE_COUNT, device.queueSizes.length);
+    for (const [queue, size] of device.queueSizes.entries()) set(r.queueWord(queue, r.QUEUE_NUM_MAX), size);
+    for (const [region, { start, length }] of (device.sharedRegions ?? []).entries())
+      for (const [word, value] of [
+        length % 2 ** 32,
+        length / 2 ** 32,
+        start % 2 ** 32,
+        start / 2 ** 32,
+      ].entries())
+        set(r.sharedRegionWord(region, word), Math.floor(value) | 0);
+    this.#publishConfig();
+    // Last: a slot exists for the driver once it has a device id.
+    set(r.DEVICE_ID, device.type);
+  }
+
+  #publishConfig(): void {
+    const { config } = this.device;
+    this.#options.registers.config.set(config);
+    Atomics.store(this.#words, r.CONFIG_LENGTH, config.length);
+  }
+
+  #makeQueue(index: number, position?: VirtQueuePosition): boolean {
+    const { memory, registers } = this.#options;
+    const setup = r.readQueueSetup(registers, index);
+    const maxSize = this.device.queueSizes[index] ?? 0;
+    const problem =
+      setup === undefined ? "an address is out of range" : queueSetupProblem(setup, memory, maxSize);
+    if (setup === undefined || problem !== undefined) {
+      this.#lastFault = `queue ${index}: ${problem}`;
+      return false;
+    }
+    const features = this.#driverFeatures();
+    this.#queues[index] = new VirtQueue(
+      {
+        memory,
+        setup,
+        indirect: (features & v.VIRTIO_F_INDIRECT_DESC) !== 0n,
+        eventIndex: (features & v.VIRTIO_F_EVENT_IDX) !== 0n,
+        interrupt: () => this.#interrupt(v.INTERRUPT_USED_BUFFER),
+        onFault: (reason) => this.#needsReset(`queue ${index}: ${reason}`),
+      },
+      position,
+    );
+    return true;
+  }
+
+  #session(): VirtioSession {
+    return {
+      memory: this.#options.memory,
+      queue: (index) => this.#queues[index],
+      features: this.#driverFeatures(),
+      configChanged: () => {
+        this.#publishConfig();
+        Atomics.add(this.#words, r.CONFIG_GENERATION, 1);
+        this.#interrupt(v.INTERRUPT_CONFIGURATION_CHANGE);
+      },
+      needsReset: (reason) => this.#needsReset(reason),
+    };
+  }
+
+  #driverFeatures(): bigint {
+    const word = (index: number): bigint => BigInt.asUintN(32, BigInt(Atomics.load(this.#words, index)));
+    return word(r.DRIVER_FEATURES_LOW) | (word(r.DRIVER_FEATURES_HIGH) << 32n);
+  }
+
+  /** Section 2.1.2: the driver is told by a configuration change. */
+  #needsReset(reason: string): void {
+    this.#lastFault = reason;
+    Atomics.or(this.#words, r.STATUS, v.DEVICE_NEEDS_RESET);
+    this.#interrupt(v.INTERRUPT_CONFIGURATION_CHANGE);
+  }
+
+  /** The cause is visible before the line is: the driver reads it in its handler. */
+  #interrupt(cause: number): void {
+    Atomics.or(this.#words, r.INTERRUPT_STATUS, cause);
+    this.#options.interrupt.pulse();
+  }
+}
