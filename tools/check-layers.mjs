@@ -8,8 +8,8 @@ import { dirname, join, normalize, relative } from "node:path";
 /** Lower layers first. Folders in one row may not import each other. */
 const layers = [
   ["errors", "abi", "lifetime", "progress"],
-  ["memory", "snapshot", "storage", "tar"],
-  ["bus", "virtio"],
+  ["memory", "snapshot", "storage", "tar", "bus"],
+  ["virtio"],
   ["devices", "arch", "net"],
   ["hypervisor"],
   ["image", "rootfs", "agent", "kernel"],
