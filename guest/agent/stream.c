@@ -497,8 +497,9 @@ void stream_cancel(struct stream *s) {
   s->cancelled = true;
   if (!s->request_complete) pending_requests -= s->request_length;
   s->request_complete = true;
-  close_all(s, false);
+  /* Before its input is closed: an upload must not take that for the end of the content. */
   if (s->pid > 0) kill_children(s, s->operation == OP_EXEC);
+  close_all(s, false);
   if (s->pid == 0 || s->reaped) s->finish_asked = true;
   stream_wake(s);
 }

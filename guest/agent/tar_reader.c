@@ -131,6 +131,20 @@ static bool get_number(const char *field, size_t size, uint64_t *value) {
   return at == end || *at == 0 || *at == ' ';
 }
 
+/* As get_number; before 1970 GNU tar writes a negative number in base 256. */
+static bool get_time(const char *field, size_t size, int64_t *seconds) {
+  const uint8_t *at = (const uint8_t *)field;
+  uint64_t value;
+  if ((at[0] & 0xc0) == 0xc0) {
+    value = ~0ULL;
+    for (size_t i = 0; i < size; i++) value = value << 8 | at[i];
+  } else if (!get_number(field, size, &value)) {
+    return false;
+  }
+  *seconds = (int64_t)value;
+  return true;
+}
+
 static bool checksum_matches(const struct tar_header *header) {
   uint64_t wanted;
   unsigned sum = 0;
@@ -251,7 +265,8 @@ static bool set_path(char *to, const char *from, const char *field, size_t size)
 
 /* Fills the entry from its header and what preceded it. */
 static int read_entry(const struct tar_header *header) {
-  uint64_t mode, uid, gid, mtime, major_number = 0, minor_number = 0;
+  uint64_t mode, uid, gid, major_number = 0, minor_number = 0;
+  int64_t mtime;
   char name[sizeof header->prefix + sizeof header->name + 2];
   if (header->prefix[0] && memcmp(header->magic, "ustar", 6) == 0)
     snprintf(name, sizeof name, "%.155s/%.100s", header->prefix, header->name);
@@ -262,7 +277,7 @@ static int read_entry(const struct tar_header *header) {
   e.type = header->type ? header->type : '0';
   if (!get_number(header->mode, sizeof header->mode, &mode) || !get_number(header->uid, sizeof header->uid, &uid) ||
       !get_number(header->gid, sizeof header->gid, &gid) || !get_number(header->size, sizeof header->size, &e.size) ||
-      !get_number(header->mtime, sizeof header->mtime, &mtime))
+      !get_time(header->mtime, sizeof header->mtime, &mtime))
     return refuse("has a damaged header");
   if ((e.type == '3' || e.type == '4') && (!get_number(header->major, sizeof header->major, &major_number) ||
                                            !get_number(header->minor, sizeof header->minor, &minor_number)))

@@ -166,23 +166,19 @@ static bool emit_header(const struct entry *e) {
   return good && emit_records() && emit(&header, sizeof header);
 }
 
-/* Through /proc when it is there, as an O_PATH descriptor has no attributes of its own; so by path from the parent. */
-static bool add_xattrs(int directory, const char *name) {
-  char path[PATH_MAX + 64], names[65536], *value;
+/* By descriptor where there is one; what cannot be opened (links, devices) is reached by path, if there is a /proc. */
+static bool add_xattrs(int directory, const char *name, int fd) {
+  static char path[PATH_MAX], names[65536], value[65536];
   snprintf(path, sizeof path, "/proc/self/fd/%d/%s", directory, name);
-  ssize_t length = llistxattr(path, names, sizeof names);
-  if (length <= 0) return true;
-  if (!(value = malloc(65536))) return false;
-  bool good = true;
-  for (ssize_t at = 0; good && at < length; at += (ssize_t)strlen(names + at) + 1) {
+  ssize_t length = fd >= 0 ? flistxattr(fd, names, sizeof names) : llistxattr(path, names, sizeof names);
+  for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
     char key[300];
-    ssize_t size = lgetxattr(path, names + at, value, 65536);
+    ssize_t size = fd >= 0 ? fgetxattr(fd, names + at, value, sizeof value) : lgetxattr(path, names + at, value, sizeof value);
     if (size < 0) continue;
     snprintf(key, sizeof key, XATTR_RECORD "%s", names + at);
-    good = add_record(key, value, (size_t)size);
+    if (!add_record(key, value, (size_t)size)) return false;
   }
-  free(value);
-  return good;
+  return true;
 }
 
 /* ---- hard links: the first name of an inode in the stream is the file, later ones refer to it */
@@ -281,7 +277,7 @@ static int archive_entry(int directory, const char *name, const char *archive_na
     e.type = S_ISCHR(e.status.st_mode) ? '3' : S_ISBLK(e.status.st_mode) ? '4' : '6';
   }
   int error = 0;
-  bool good = (earlier || add_xattrs(directory, name)) && emit_header(&e);
+  bool good = (earlier || add_xattrs(directory, name, fd)) && emit_header(&e);
   if (good && e.type == '0') good = emit_content(fd, e.size);
   if (!good) error = errno ? errno : ENOMEM;
   if (!error && e.type == '5') error = archive_directory(fd, directory_name);
