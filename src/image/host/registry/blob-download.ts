@@ -23,11 +23,24 @@ export interface DownloadOptions {
  * was cut short, and starts over once when such a piece turns out to be bad.
  */
 export async function downloadBlob(descriptor: Descriptor, options: DownloadOptions): Promise<void> {
+  for (;;) {
+    const others = await waitForOthers(descriptor, options);
+    if (others === "done") return;
+    if (await downloadUnlessSecond(descriptor, options, others === "none")) return;
+  }
+}
+
+/** False when somebody else began at the same moment and goes first. */
+async function downloadUnlessSecond(
+  descriptor: Descriptor,
+  options: DownloadOptions,
+  mayYield: boolean,
+): Promise<boolean> {
   const { store } = options;
-  if (await waitForOthers(descriptor, options)) return;
   await using partial = await PartialBlob.open(store, descriptor).catch((error: unknown) => {
     throw systemFailure(error, `Storing blob ${shortDigest(descriptor.digest)} in`, store.home.partials);
   });
+  if (mayYield && !(await partial.isFirst())) return false;
   const resumedFrom = partial.length;
   try {
     await transfer(descriptor, partial, options);
@@ -39,25 +52,29 @@ export async function downloadBlob(descriptor: Descriptor, options: DownloadOpti
     await partial.restart();
     await transfer(descriptor, partial, options);
   }
+  return true;
 }
 
 /** How long to watch another download that does not move before doing it ourselves. */
 const patienceMs = 10_000;
 
-/** True when another process, or another pull of this one, has brought the blob meanwhile. */
-async function waitForOthers(descriptor: Descriptor, options: DownloadOptions): Promise<boolean> {
+/** Watches other processes, or other pulls of this one, that fetch the blob: until it is here, or they stop. */
+async function waitForOthers(
+  descriptor: Descriptor,
+  options: DownloadOptions,
+): Promise<"done" | "none" | "stuck"> {
   const { store, signal, onLength } = options;
   let longest = -1;
   let movedAtMs = Date.now();
   for (;;) {
     const others = (await listPartials(store.home, descriptor.digest)).filter(({ active }) => active);
-    if (others.length === 0) return store.has(descriptor.digest, descriptor.size);
+    if (others.length === 0) return (await store.has(descriptor.digest, descriptor.size)) ? "done" : "none";
     const length = Math.max(...others.map(({ size }) => size));
     if (length > longest) {
       longest = length;
       movedAtMs = Date.now();
       onLength(Math.min(length, descriptor.size));
-    } else if (Date.now() - movedAtMs > patienceMs) return false;
+    } else if (Date.now() - movedAtMs > patienceMs) return "stuck";
     await sleep(100, undefined, { signal }).catch(() => {
       throw aborted(signal);
     });

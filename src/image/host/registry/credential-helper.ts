@@ -54,7 +54,8 @@ function run(
     const child = spawn(program, ["get"], {
       env: options.environment,
       stdio: ["pipe", "pipe", "inherit"],
-      timeout: helperTimeoutMs,
+      // Not the `timeout` option: its timer outlives a program that could not be started.
+      signal: AbortSignal.timeout(helperTimeoutMs),
       killSignal: "SIGKILL",
     });
     let output = "";

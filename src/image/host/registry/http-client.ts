@@ -109,7 +109,10 @@ export class HttpClient implements AsyncDisposable {
 /** A failed connection as an error that may pass; one that will not (a bad certificate) as a final one. */
 export function connectionFailure(url: URL, error: unknown): Error {
   const failure = unreachable(url, error);
-  return isCertificateProblem(error) ? failure : new TransientError(failure);
+  if (isCertificateProblem(error)) return failure;
+  // Most likely a wrong name or port, which the user wants to hear of soon.
+  const isAbsent = codesOf(error).some((code) => code === "ENOTFOUND" || code === "ECONNREFUSED");
+  return new TransientError(failure, isAbsent ? { attempts: 2 } : {});
 }
 
 export function protocolError(url: URL, detail: string): SupermachineError {
@@ -171,7 +174,8 @@ async function refuseOverload(response: Response, url: URL): Promise<void> {
           `Registry '${url.host}' fails with HTTP status ${response.status}`,
           { hint: "The fault is at the registry; try again later", data: { status: response.status } },
         );
-  throw new TransientError(failure, parseRetryAfter(response.headers.get("retry-after"), Date.now()));
+  const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), Date.now());
+  throw new TransientError(failure, { retryAfterMs });
 }
 
 export async function readBounded(
@@ -203,21 +207,24 @@ function unreachable(url: URL, error: unknown): SupermachineError {
   });
 }
 
-/** `fetch` hides what happened in causes. */
 function reasonOf(error: unknown): string {
-  let reason = "the connection failed";
-  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
-    const code = "code" in at && typeof at.code === "string" ? at.code : undefined;
-    reason = (code === undefined ? undefined : reasons.get(code)) ?? code ?? reason;
-    if (at.name === "TimeoutError") reason = "it takes too long to answer";
-  }
-  return reason;
+  if (error instanceof Error && error.name === "TimeoutError") return "it takes too long to answer";
+  const codes = codesOf(error);
+  return codes.map((code) => reasons.get(code)).find(Boolean) ?? codes.at(-1) ?? "the connection failed";
 }
 
 function isCertificateProblem(error: unknown): boolean {
-  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++)
-    if ("code" in at && /CERT|UNABLE_TO_VERIFY|SELF_SIGNED|ERR_TLS_CERT/.test(String(at.code))) return true;
-  return false;
+  return codesOf(error).some((code) => /CERT|UNABLE_TO_VERIFY|SELF_SIGNED/.test(code));
+}
+
+/** `fetch` hides what happened in causes, and in the errors of each address that was tried. */
+function codesOf(error: unknown): string[] {
+  const codes: string[] = [];
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; depth++) {
+    if ("code" in at && typeof at.code === "string") codes.push(at.code);
+    at = at instanceof AggregateError ? at.errors[0] : at.cause;
+  }
+  return codes;
 }
 
 const reasons: ReadonlyMap<string, string> = new Map([

@@ -7,11 +7,17 @@ export class TransientError extends Error {
   readonly failure: SupermachineError;
   /** What the server asked for by Retry-After. */
   readonly retryAfterMs: number | undefined;
+  /** At most this many tries, where more would only keep the user waiting. */
+  readonly attempts: number;
 
-  constructor(failure: SupermachineError, retryAfterMs?: number) {
+  constructor(
+    failure: SupermachineError,
+    options: { retryAfterMs?: number | undefined; attempts?: number } = {},
+  ) {
     super(failure.message, { cause: failure });
     this.failure = failure;
-    this.retryAfterMs = retryAfterMs;
+    this.retryAfterMs = options.retryAfterMs;
+    this.attempts = options.attempts ?? Infinity;
   }
 }
 
@@ -40,7 +46,7 @@ export async function withRetries<Result>(
       if (!(error instanceof TransientError)) throw error;
       failures = (progress?.() ?? 0) > before ? 1 : failures + 1;
       const pause = error.retryAfterMs ?? backoff(failures, timings);
-      const isHopeless = failures >= timings.attempts || total >= maximumTries;
+      const isHopeless = failures >= Math.min(timings.attempts, error.attempts) || total >= maximumTries;
       if (isHopeless || pause > timings.maximumPauseMs) throw error.failure;
       await pauseFor(pause, signal);
     }

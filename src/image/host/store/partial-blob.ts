@@ -57,6 +57,15 @@ export class PartialBlob implements AsyncDisposable {
     return this.#length;
   }
 
+  /** Of several that are being written to at once, one is to go on: all of them see the same one. */
+  async isFirst(): Promise<boolean> {
+    const active = (await listPartials(this.#store.home, this.#descriptor.digest)).filter(
+      (file) => file.active,
+    );
+    const paths = active.map(({ path }) => path).sort();
+    return paths[0] === this.#path;
+  }
+
   async append(chunk: Uint8Array): Promise<void> {
     await this.#file.appendFile(chunk);
     this.#hash.update(chunk);
