@@ -32,8 +32,8 @@ export interface MemorySlot extends Disposable {
   readonly start: Gpa;
   readonly length: number;
   /**
-   * One bit per 4 KiB page, lowest first: written by the guest since the last call. Only what the guest's vCPUs wrote
-   * is seen, not what the host wrote for it. Needs `logDirty`.
+   * One bit per 4 KiB page, lowest first: written by the guest since the last call. May name a page that the guest
+   * only looked at; does not see what the host wrote. Needs `logDirty`.
    */
   takeDirty(): Uint8Array;
 }

@@ -3,22 +3,13 @@ import { test } from "node:test";
 import { gpa } from "../../src/memory/address.ts";
 import { deviceAt, openGuest, skip } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0xb8,
-  0x07,
-  0x00,
-  0x00,
-  0x00, // mov eax, 7
-  0x89,
-  0x47,
-  0x50, //             mov [rdi + 0x50], eax
-  0xff,
-  0xc0, //                   inc eax
-  0x89,
-  0x47,
-  0x50, //             mov [rdi + 0x50], eax
-  0xf4, //                         hlt
+  0xb8, 0x07, 0x00, 0x00, 0x00, // mov eax, 7
+  0x89, 0x47, 0x50,             // mov [rdi + 0x50], eax
+  0xff, 0xc0,                   // inc eax
+  0x89, 0x47, 0x50,             // mov [rdi + 0x50], eax
+  0xf4,                         // hlt
 ];
 
 test("a doorbell rings without an exit", { skip }, (t) => {

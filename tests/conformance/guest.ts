@@ -50,14 +50,6 @@ export interface Guest {
 /** The reason why hypervisor tests cannot run here, or false. A KVM that only answers is good enough for them. */
 export const skip: string | false = reasonToSkip();
 
-/** The reason to skip what a KVM that interprets guest code cannot do, such as starting processors. */
-export const skipEmulated: string | false = skip || emulation();
-
-function emulation(): string | false {
-  const support = new KvmHypervisor().probe();
-  return support.usable ? false : support.reason;
-}
-
 function reasonToSkip(): string | false {
   try {
     new KvmHypervisor().createVm()[Symbol.dispose]();

@@ -2,13 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openGuest, skip } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0xe4,
-  0x10, // in al, 0x10
-  0xe6,
-  0x11, // out 0x11, al
-  0xf4, //       hlt
+  0xe4, 0x10, // in al, 0x10
+  0xe6, 0x11, // out 0x11, al
+  0xf4,       // hlt
 ];
 
 test("requestExit() interrupts before the guest executes, once", { skip }, (t) => {

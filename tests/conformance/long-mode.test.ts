@@ -3,22 +3,11 @@ import { test } from "node:test";
 import { gpa } from "../../src/memory/address.ts";
 import { dataAt, highPageAt, openGuest, skip } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0x48,
-  0xb8,
-  0x88,
-  0x77,
-  0x66,
-  0x55,
-  0x44,
-  0x33,
-  0x22,
-  0x11, // mov rax, 0x1122334455667788
-  0x48,
-  0x89,
-  0x06, //                                           mov [rsi], rax
-  0xf4, //                                                       hlt
+  0x48, 0xb8, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, // mov rax, 0x1122334455667788
+  0x48, 0x89, 0x06,                                           // mov [rsi], rax
+  0xf4,                                                       // hlt
 ];
 
 test("a vCPU starts in 64-bit mode where its entry state says", { skip }, (t) => {

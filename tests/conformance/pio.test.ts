@@ -2,26 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openGuest, skip } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0xba,
-  0xf8,
-  0x03, // mov dx, 0x3f8
-  0xb0,
-  0x41, //       mov al, 'A'
-  0xee, //             out dx, al
-  0xec, //             in al, dx
-  0x04,
-  0x01, //       add al, 1
-  0xee, //             out dx, al
-  0xed, //             in ax, dx
-  0x66,
-  0xef, //       out dx, eax
-  0x66,
-  0xed, //       in eax, dx
-  0x66,
-  0xef, //       out dx, eax
-  0xf4, //             hlt
+  0xba, 0xf8, 0x03, // mov dx, 0x3f8
+  0xb0, 0x41,       // mov al, 'A'
+  0xee,             // out dx, al
+  0xec,             // in al, dx
+  0x04, 0x01,       // add al, 1
+  0xee,             // out dx, al
+  0xed,             // in ax, dx
+  0x66, 0xef,       // out dx, eax
+  0x66, 0xed,       // in eax, dx
+  0x66, 0xef,       // out dx, eax
+  0xf4,             // hlt
 ];
 
 test("port accesses of every width exit with port and data, and reads return what was filled in", {

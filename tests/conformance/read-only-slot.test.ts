@@ -3,19 +3,13 @@ import { test } from "node:test";
 import { gpa } from "../../src/memory/address.ts";
 import { deviceAt, openGuest, skip } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0x8a,
-  0x07, //       mov al, [rdi]
-  0xe6,
-  0x10, //       out 0x10, al
-  0xc6,
-  0x07,
-  0x55, // mov byte [rdi], 0x55
-  0x8a,
-  0x07, //       mov al, [rdi]
-  0xe6,
-  0x10, //       out 0x10, al
+  0x8a, 0x07,       // mov al, [rdi]
+  0xe6, 0x10,       // out 0x10, al
+  0xc6, 0x07, 0x55, // mov byte [rdi], 0x55
+  0x8a, 0x07,       // mov al, [rdi]
+  0xe6, 0x10,       // out 0x10, al
 ];
 
 test("read-only memory is read without an exit; a write exits and changes nothing", { skip }, (t) => {

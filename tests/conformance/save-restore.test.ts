@@ -6,71 +6,28 @@ import { type BackendState, encodeState, parseState } from "../../src/hypervisor
 import type { Vcpu } from "../../src/hypervisor/vcpu.ts";
 import { dataAt, type Guest, openGuest, skip } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0x48,
-  0xb8,
-  1,
-  2,
-  3,
-  4,
-  5,
-  6,
-  7,
-  8, //       mov rax, 0x0807060504030201
-  0x49,
-  0xbf,
-  8,
-  7,
-  6,
-  5,
-  4,
-  3,
-  2,
-  1, //       mov r15, 0x0102030405060708
-  0x50, //                                     push rax
-  0xb9,
-  0x82,
-  0x00,
-  0x00,
-  0xc0, //             mov ecx, 0xc0000082   LSTAR
-  0xba,
-  0x44,
-  0x33,
-  0x00,
-  0x00, //             mov edx, 0x3344
-  0xb8,
-  0x66,
-  0x55,
-  0x00,
-  0x00, //             mov eax, 0x5566
-  0x0f,
-  0x30, //                               wrmsr
-  0xe6,
-  0x10, //                               out 0x10, al          saved here
-  0x58, //                                     pop rax
-  0x48,
-  0x89,
-  0x06, //                         mov [rsi], rax
-  0x4c,
-  0x89,
-  0x7e,
-  0x08, //                   mov [rsi + 8], r15
-  0x0f,
-  0x32, //                               rdmsr
-  0x89,
-  0x46,
-  0x10, //                         mov [rsi + 16], eax
-  0x89,
-  0x56,
-  0x14, //                         mov [rsi + 20], edx
-  0xe6,
-  0x11, //                               out 0x11, al
+  0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, // mov rax, 0x0807060504030201
+  0x49, 0xbf, 8, 7, 6, 5, 4, 3, 2, 1, // mov r15, 0x0102030405060708
+  0x50,                               // push rax
+  0xb9, 0x82, 0x00, 0x00, 0xc0,       // mov ecx, 0xc0000082   LSTAR
+  0xba, 0x44, 0x33, 0x00, 0x00,       // mov edx, 0x3344
+  0xb8, 0x66, 0x55, 0x00, 0x00,       // mov eax, 0x5566
+  0x0f, 0x30,                         // wrmsr
+  0xe6, 0x10,                         // out 0x10, al          saved here
+  0x58,                               // pop rax
+  0x48, 0x89, 0x06,                   // mov [rsi], rax
+  0x4c, 0x89, 0x7e, 0x08,             // mov [rsi + 8], r15
+  0x0f, 0x32,                         // rdmsr
+  0x89, 0x46, 0x10,                   // mov [rsi + 16], eax
+  0x89, 0x56, 0x14,                   // mov [rsi + 20], edx
+  0xe6, 0x11,                         // out 0x11, al
 ];
 const options = { code, mode: "long", kernelIrqChip: true, registers: { rsi: BigInt(dataAt) } } as const;
 
-/** Model-specific registers that go on counting. */
-const clocks = new Set([0x10, 0x3a, 0xe7, 0xe8, 0x6e0]);
+/** Registers that go on counting: TSC, MPERF, APERF, deadline, and two of the Hyper-V interface. */
+const clocks = new Set([0x10, 0xe7, 0xe8, 0x6e0, 0x4000_0010, 0x4000_0020]);
 
 function runToSavePoint(guest: Guest): Vcpu {
   const vcpu = guest.vcpu();

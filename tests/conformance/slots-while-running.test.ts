@@ -3,23 +3,16 @@ import { test } from "node:test";
 import { gpa } from "../../src/memory/address.ts";
 import { deviceAt, openGuest, skip, startVcpu } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0x8a,
-  0x07, // again: mov al, [rdi]
-  0x3c,
-  0x77, //        cmp al, 0x77
-  0x75,
-  0xfa, //        jne again
-  0xe6,
-  0x10, //        out 0x10, al
-  0x8a,
-  0x07, // still: mov al, [rdi]
-  0x3c,
-  0x77, //        cmp al, 0x77
-  0x74,
-  0xfa, //        je still
-  0xf4, //              hlt
+  0x8a, 0x07, // again: mov al, [rdi]
+  0x3c, 0x77, // cmp al, 0x77
+  0x75, 0xfa, // jne again
+  0xe6, 0x10, // out 0x10, al
+  0x8a, 0x07, // still: mov al, [rdi]
+  0x3c, 0x77, // cmp al, 0x77
+  0x74, 0xfa, // je still
+  0xf4,       // hlt
 ];
 
 test("memory added while a vCPU runs appears to it, and memory removed vanishes", { skip }, async (t) => {

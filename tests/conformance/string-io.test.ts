@@ -2,29 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { codeAt, dataAt, openGuest, skip } from "./guest.ts";
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const code = [
-  0xba,
-  0x10,
-  0x00, // mov dx, 0x10
-  0xbe,
-  0x00,
-  0x60, // mov si, 0x6000
-  0xb9,
-  0x05,
-  0x00, // mov cx, 5
-  0xfc, //             cld
-  0xf3,
-  0x6e, //       rep outsb
-  0xbf,
-  0x00,
-  0x61, // mov di, 0x6100
-  0xb9,
-  0x04,
-  0x00, // mov cx, 4
-  0xf3,
-  0x6d, //       rep insw
-  0xf4, //             hlt
+  0xba, 0x10, 0x00, // mov dx, 0x10
+  0xbe, 0x00, 0x60, // mov si, 0x6000
+  0xb9, 0x05, 0x00, // mov cx, 5
+  0xfc,             // cld
+  0xf3, 0x6e,       // rep outsb
+  0xbf, 0x00, 0x61, // mov di, 0x6100
+  0xb9, 0x04, 0x00, // mov cx, 4
+  0xf3, 0x6d,       // rep insw
+  0xf4,             // hlt
 ];
 
 test("string instructions move all their items through exits, however KVM groups them", { skip }, (t) => {

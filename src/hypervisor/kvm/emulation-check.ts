@@ -26,32 +26,19 @@ const loopAt = 0x4000;
 const exoticAt = 0x4100;
 const operandAt = 0x5000;
 
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const loopCode = [
-  0xe6,
-  0x10, //                   out 0x10, al       the host takes the time, and again
-  0xb9,
-  0xe8,
-  0x03,
-  0x00,
-  0x00, // mov ecx, 1000
-  0xff,
-  0xc9, //                   again: dec ecx
-  0x75,
-  0xfc, //                   jnz again
-  0xe6,
-  0x11, //                   out 0x11, al       here
-  0xeb,
-  0xf1, //                   jmp to the start
+  0xe6, 0x10,                   // out 0x10, al       the host takes the time, and again
+  0xb9, 0xe8, 0x03, 0x00, 0x00, // mov ecx, 1000
+  0xff, 0xc9,                   // again: dec ecx
+  0x75, 0xfc,                   // jnz again
+  0xe6, 0x11,                   // out 0x11, al       here
+  0xeb, 0xf1,                   // jmp to the start
 ];
-// prettier-ignore
+// biome-ignore format: one instruction per line
 const exoticCode = [
-  0xf0,
-  0x48,
-  0x0f,
-  0xc7,
-  0x0f, // lock cmpxchg16b [rdi]
-  0xf4, //                         hlt
+  0xf0, 0x48, 0x0f, 0xc7, 0x0f, // lock cmpxchg16b [rdi]
+  0xf4,                         // hlt
 ];
 
 const chunkIterations = 1000;

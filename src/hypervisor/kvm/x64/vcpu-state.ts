@@ -35,19 +35,27 @@ export function saveVcpuState(vcpu: Fd, traits: VcpuTraits): BackendState {
 /** Into a vCPU that has not run. */
 export function restoreVcpuState(vcpu: Fd, traits: VcpuTraits, state: BackendState): void {
   requireState(state, "kvm", "vcpu");
+  // All is checked before anything is changed.
+  const byName = new Map(parts(traits).map((part) => [part.name, chunkOf(part, state)]));
   const msrs = checkedMsrs(requireChunk(state, "msrs"));
+  const cpuid = checkedCpuid(requireChunk(state, "cpuid"));
+  const tscKHz = requireChunk(state, "tsc-khz", 4);
   // What the processor is decides which values the rest may have.
-  requestKvm(vcpu, abi.KVM_SET_CPUID2, checkedCpuid(requireChunk(state, "cpuid")));
-  restoreTscRate(vcpu, requireChunk(state, "tsc-khz", 4));
-  const order = ["mp-state", "regs", "sregs", "xsave", "xcrs", "debugregs", "lapic"];
-  const byName = new Map(parts(traits).map((part) => [part.name, part]));
-  for (const name of order) setPart(vcpu, byName.get(name), state);
+  requestKvm(vcpu, abi.KVM_SET_CPUID2, cpuid);
+  restoreTscRate(vcpu, tscKHz);
+  for (const name of ["mp-state", "regs", "sregs", "xsave", "xcrs", "debugregs", "lapic"])
+    byName.get(name)?.apply(vcpu);
   // After the local APIC, because the deadline's meaning depends on the timer's mode.
   writeMsrs(vcpu, msrs);
   // Last: the requests before may queue or drop events.
-  setPart(vcpu, byName.get("events"), state);
+  byName.get("events")?.apply(vcpu);
   // Tells the guest's watchdogs that it was stopped. Refused, rightly, when the guest has no paravirtual clock.
   ioctl(vcpu, abi.KVM_KVMCLOCK_CTRL);
+}
+
+function chunkOf({ name, set, length }: Part, state: BackendState): { apply(vcpu: Fd): void } {
+  const bytes = requireChunk(state, name, length);
+  return { apply: (vcpu) => requestKvm(vcpu, set, bytes) };
 }
 
 function parts({ xsaveLength, kernelIrqChip }: VcpuTraits): Part[] {
@@ -80,11 +88,6 @@ const lapic: Part = {
   get: abi.KVM_GET_LAPIC,
   set: abi.KVM_SET_LAPIC,
 };
-
-function setPart(vcpu: Fd, part: Part | undefined, state: BackendState): void {
-  if (part === undefined) return;
-  requestKvm(vcpu, part.set, requireChunk(state, part.name, part.length));
-}
 
 /** The timer's deadline comes after the counter that it is compared with. */
 function orderedMsrs({ msrs }: VcpuTraits): number[] {
