@@ -39,7 +39,7 @@ test("qemuArguments() for an emulated PC", () => {
     "-accel",
     "tcg,thread=multi",
     "-cpu",
-    "max",
+    "max,-la57",
     "-smp",
     "2",
     "-m",

@@ -35,10 +35,10 @@ export interface ProvideKernelOptions {
  */
 export async function provideKernel(options: ProvideKernelOptions): Promise<GuestKernel> {
   const override = options.override ?? process.env["SUPERMACHINE_KERNEL"];
-  const [kernel, agent] = await Promise.all([
-    override ? customKernel(options.home, override, options.signal) : stockKernel(options),
-    provideAgent(options),
-  ]);
+  const agent = await provideAgent(options);
+  const kernel = override
+    ? await customKernel(options.home, override, options.signal)
+    : await stockKernel(options);
   return {
     image: kernel.image,
     initramfs: await provideInitramfs(options.home, kernel, agent),
