@@ -2,7 +2,9 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { parseDigest } from "../../src/image/digest.ts";
-import type { Compression, Digest, LocalImage, LocalLayer } from "../../src/image/image.ts";
+import type { LocalImage, LocalLayer } from "../../src/image/image.ts";
+import { imageOf } from "../../src/rootfs/host/testing/local-layer.ts";
+import type { Compression } from "../../src/tar/compression.ts";
 
 /** Makes an image of layer archives with umoci, in an OCI layout called `layout` inside of `folder`. */
 export function makeOciImage(folder: string, tars: readonly string[]): LocalImage {
@@ -46,34 +48,7 @@ export function readOciImage(layout: string): LocalImage {
       path: blob(digest),
     }),
   );
-  return imageOf(layers, {
-    manifestDigest: parseDigest(manifestDigest),
-    configDigest: parseDigest(manifest.config.digest),
-  });
-}
-
-/** An image of which only the layers matter. */
-export function imageOf(
-  layers: readonly LocalLayer[],
-  digests: { manifestDigest: Digest; configDigest: Digest },
-): LocalImage {
-  return {
-    reference: "test",
-    ...digests,
-    platform: { os: "linux", architecture: "amd64" },
-    config: {
-      env: [],
-      entrypoint: [],
-      cmd: [],
-      workingDir: "",
-      user: "",
-      stopSignal: "",
-      volumes: [],
-      exposedPorts: [],
-      labels: {},
-    },
-    layers,
-  };
+  return imageOf(...layers);
 }
 
 function compressionOf(mediaType: string): Compression {
