@@ -10,6 +10,8 @@ export const exitCodes = {
   ownFailure: 125,
   notExecutable: 126,
   notFound: 127,
+  /** 128 + SIGKILL. */
+  killed: 137,
   /** 128 + SIGPIPE: nobody reads our output any more. */
   brokenPipe: 141,
 } as const;

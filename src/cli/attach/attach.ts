@@ -26,25 +26,35 @@ export async function attach(cli: Cli, execution: GuestExecution, options: Attac
   using cleanup = new Cleanup();
   if (options.tty && options.interactive) cleanup.add(rawMode(host.stdin));
   if (options.tty) cleanup.add(followSize(host.stdout, execution));
-  cleanup.add(passSignals(cli, execution, options));
+  const force = new AbortController();
+  cleanup.add(passSignals(cli, execution, () => force.abort()));
   if (options.interactive) cleanup.add(pumpInput(cli, execution));
+  const forceKill = () => void options.forceKill().catch(() => {});
+  force.signal.addEventListener("abort", forceKill, { once: true });
   const onClosed = () => {
     // What a shell pipeline does to a writer that nobody reads.
     execution.kill("SIGPIPE").catch(() => {});
-    setTimeout(() => options.forceKill().catch(() => {}), 1000).unref();
+    setTimeout(forceKill, 1000).unref();
   };
   host.outputClosed.addEventListener("abort", onClosed, { once: true });
   cleanup.add(() => host.outputClosed.removeEventListener("abort", onClosed));
 
-  const [, , result] = await Promise.all([
-    pumpOutput(execution.stdout, host.stdout),
-    pumpOutput(execution.stderr, host.stderr),
-    execution,
-  ]);
-  if (host.outputClosed.aborted) return exitCodes.brokenPipe;
-  if (result.outOfMemory)
-    cli.warn("The guest killed the command for lack of memory; give the machine more with --memory");
-  return exitCodeOf(result);
+  try {
+    const [, , result] = await Promise.all([
+      pumpOutput(execution.stdout, host.stdout),
+      pumpOutput(execution.stderr, host.stderr),
+      execution,
+    ]);
+    if (host.outputClosed.aborted) return exitCodes.brokenPipe;
+    if (result.outOfMemory)
+      cli.warn("The guest killed the command for lack of memory; give the machine more with --memory");
+    return exitCodeOf(result);
+  } catch (error) {
+    // The end of a machine that we have ended is no failure.
+    if (host.outputClosed.aborted) return exitCodes.brokenPipe;
+    if (force.signal.aborted) return exitCodes.killed;
+    throw error;
+  }
 }
 
 /** Undoes what was added, newest first, once. */
@@ -80,16 +90,13 @@ function followSize(stream: CliOutput, execution: GuestExecution): () => void {
   return () => void stream.off("resize", resize);
 }
 
-function passSignals(cli: Cli, execution: GuestExecution, options: AttachOptions): () => void {
+function passSignals(cli: Cli, execution: GuestExecution, force: () => void): () => void {
   let interrupts = 0;
   return onEndingSignals(cli, (signal) => {
     if (signal === "SIGINT") interrupts++;
-    if (interrupts > patientInterrupts) {
-      options.forceKill().catch(() => {});
-      return;
-    }
+    if (interrupts > patientInterrupts) return force();
     if (signal === "SIGINT" && interrupts === patientInterrupts)
-      cli.note("supermachine: Passed on the interrupt; press Ctrl-C once more to end the command by force");
+      cli.note("supermachine: press Ctrl-C once more to end the command by force");
     // The signal of a command that ends in this moment has nobody to go to.
     execution.kill(endingSignals[signal]).catch(() => {});
   });

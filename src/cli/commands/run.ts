@@ -148,6 +148,8 @@ async function create(
 ): Promise<GuestMachine> {
   const { image, options, extra } = request;
   const quiet = options.quiet === true;
+  // Shown once the machine is there: beside an error they would only hide what matters.
+  const warnings: string[] = [];
   const machineOptions: MachineOptions = {
     name: options.name,
     memory: options.memory,
@@ -169,20 +171,17 @@ async function create(
     // As in docker, an empty entrypoint means none: the command stands alone.
     entrypoint:
       options.entrypoint === undefined ? undefined : options.entrypoint === "" ? [] : [options.entrypoint],
-    onWarning: (message) => {
-      if (!quiet) cli.warn(message);
-    },
+    onWarning: (message) => warnings.push(message),
     ...extra,
   };
   const { Machine } = await cli.library();
   const progress = cli.startProgress({ quiet });
-  try {
-    return await interruptible(cli, (signal) =>
-      Machine.create(image, { ...machineOptions, onProgress: progress.listener, signal }),
-    );
-  } finally {
-    cli.endProgress();
-  }
+  const machine = await interruptible(cli, (signal) =>
+    Machine.create(image, { ...machineOptions, onProgress: progress.listener, signal }),
+  );
+  cli.endProgress();
+  if (!quiet) for (const message of warnings) cli.warn(message);
+  return machine;
 }
 
 async function printTimings(cli: Cli, machine: GuestMachine): Promise<void> {

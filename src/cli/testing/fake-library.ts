@@ -133,7 +133,7 @@ function fakeMachine(state: FakeState, info: MachineInfo): GuestMachine {
   };
   const kill = async () => {
     record("kill", info.name);
-    for (const execution of executions) await execution.kill("SIGKILL");
+    for (const execution of executions) execution.lose();
     return { reason: "killed" } as const;
   };
   return {
@@ -177,6 +177,7 @@ class FakeExecution implements GuestExecution {
   readonly pid: Promise<number> = Promise.resolve(1);
   readonly #done: Promise<Outcome>;
   #end: (outcome: Outcome) => void = () => {};
+  #fail: (error: unknown) => void = () => {};
 
   constructor(argv: readonly string[], options: ExecOptions) {
     this.#done = new Promise((resolve, reject) => {
@@ -188,17 +189,18 @@ class FakeExecution implements GuestExecution {
         this.stderr.end();
         resolve(outcome);
       };
+      this.#fail = (error) => {
+        clearInterval(alive);
+        this.stdout.end();
+        this.stderr.end();
+        reject(error);
+      };
       if (options.stdin !== "pipe") this.stdin.end();
       this.#perform(argv).then(
         (exitCode) => {
           if (exitCode !== undefined) this.#end({ ...ended, exitCode });
         },
-        (error: unknown) => {
-          clearInterval(alive);
-          this.stdout.end();
-          this.stderr.end();
-          reject(error);
-        },
+        (error: unknown) => this.#fail(error),
       );
     });
     this.#done.catch(() => {});
@@ -216,6 +218,11 @@ class FakeExecution implements GuestExecution {
     const name = signalName(signalNumber(signal));
     this.stdout.write(`got ${name}\n`);
     if (!this.#deaf || name === "SIGKILL") this.#end({ ...ended, exitCode: undefined, signal: name });
+  }
+
+  /** The machine ends before the command does. */
+  lose(): void {
+    this.#fail(new SupermachineError("MACHINE_EXITED", "The machine has ended: it was killed"));
   }
 
   resize(size: { columns: number; rows: number }): void {
