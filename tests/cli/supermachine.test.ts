@@ -56,7 +56,7 @@ test("what does not exist is named in one line, with the right exit code", () =>
     [["run", "--pull", "never", "no/such:image", "true"], 125, /no\/such:image/],
     [["run", "-m", "lots", "alpine"], 125, /lots/],
     [["run", "-p", "http", "alpine"], 125, /http/],
-    [["run", "--name", "-bad-", "alpine"], 125, /-bad-/],
+    [["run", "--name", "-bad-", "alpine"], 125, /name/],
     [["exec", "gone", "true"], 125, /gone/],
     [["logs", "gone"], 1, /gone/],
     [["stop", "gone"], 1, /gone/],

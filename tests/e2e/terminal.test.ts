@@ -40,7 +40,7 @@ describe("run -it", () => {
     type("exit 6");
     await screenShows(screen, /code=6/);
     type("stty -a | head -n 3; echo restored");
-    await screenShows(screen, /restored$/m);
+    await screenShows(screen, /^restored$/m);
     assert.match(tmux("capture-pane", "-p", "-t", "main"), /speed/);
   });
 
@@ -55,7 +55,7 @@ describe("run -it", () => {
       tmux("send-keys", "-t", "main", "C-c");
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
-    await screenShows(screen, /^code=137$/m);
+    await screenShows(screen, /code=137$/m);
   });
 });
 
