@@ -76,7 +76,8 @@ async function serve(socket: Socket, machine: Controlled, hub: AgentHub): Promis
         : new SupermachineError("INTERNAL", "The machine's monitor failed", { cause: error });
     answer = { error: failure.toJSON() };
   }
-  socket.end(`${JSON.stringify(answer)}\n`);
+  // Closed for both directions once it is sent: whatever a client still wants to say has no reader.
+  socket.end(`${JSON.stringify(answer)}\n`, () => socket.destroy());
 }
 
 function perform(
