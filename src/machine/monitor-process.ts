@@ -1,5 +1,5 @@
 // Where a detached machine's process starts.
-import { defaultParts } from "./default-parts.ts";
+import { monitorParts } from "./monitor-parts.ts";
 import { runDetached } from "./run-detached.ts";
 
-await runDetached(defaultParts);
+await runDetached(monitorParts);
