@@ -30,6 +30,10 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 0x10;
 export const POLLNVAL = 0x20;
+export const EPOLL_CLOEXEC = 0x80000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLLIN = 1;
 export const SIG_BLOCK = 0;
 export const SIG_UNBLOCK = 1;
 export const SIG_SETMASK = 2;
@@ -77,6 +81,41 @@ export class Pollfd {
   }
   set revents(value: number) {
     this.view.setInt16(this.offset + 6, value, true);
+  }
+}
+
+/** `struct epoll_event`, 12 bytes. */
+export class EpollEvent {
+  static readonly size = 12;
+
+  readonly view: DataView;
+  offset: number;
+
+  constructor(view: DataView, offset = 0) {
+    this.view = view;
+    this.offset = offset;
+  }
+
+  /** Moves the cursor; returns itself. */
+  at(offset: number): this {
+    this.offset = offset;
+    return this;
+  }
+
+  /** u32 at 0. */
+  get events(): number {
+    return this.view.getUint32(this.offset, true);
+  }
+  set events(value: number) {
+    this.view.setUint32(this.offset, value, true);
+  }
+
+  /** s32 at 4. */
+  get dataFd(): number {
+    return this.view.getInt32(this.offset + 4, true);
+  }
+  set dataFd(value: number) {
+    this.view.setInt32(this.offset + 4, value, true);
   }
 }
 

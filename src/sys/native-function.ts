@@ -16,6 +16,7 @@ let library: LibraryHandle | undefined;
 export class NativeFunction<Args extends readonly NativeArgument[], Result extends number | bigint> {
   readonly #prototype: string;
   #bound: ((...args: Args) => Result) | undefined;
+  #pooled: ReturnType<LibraryHandle["func"]> | undefined;
 
   constructor(prototype: string) {
     this.#prototype = prototype;
@@ -24,6 +25,22 @@ export class NativeFunction<Args extends readonly NativeArgument[], Result exten
   get call(): (...args: Args) => Result {
     this.#bound ??= this.#bind();
     return this.#bound;
+  }
+
+  /**
+   * Calls on a thread of Node's pool, for functions that wait. `errno` is lost: it stays with that thread.
+   *
+   * Safety: buffers among the arguments must not be touched, and what they point at not released, until this settles.
+   */
+  callInPool(...args: Args): Promise<Result> {
+    library ??= koffi.load(null);
+    this.#pooled ??= library.func(this.#prototype);
+    const { async: start } = this.#pooled;
+    return new Promise((resolve, reject) => {
+      start(...args, (error: Error | null, result: Result) =>
+        error === null ? resolve(result) : reject(error),
+      );
+    });
   }
 
   #bind(): (...args: Args) => Result {

@@ -3,9 +3,19 @@ import type { AbiDescription } from "./layout.ts";
 /** System call arguments and flags that src/sys/linux uses. */
 export const linuxX64: AbiDescription = {
   output: "linux.x64.generated.ts",
-  headers: ["fcntl.h", "sys/mman.h", "linux/memfd.h", "sys/eventfd.h", "poll.h", "signal.h", "sys/prctl.h"],
+  headers: [
+    "fcntl.h",
+    "sys/mman.h",
+    "linux/memfd.h",
+    "sys/eventfd.h",
+    "sys/epoll.h",
+    "poll.h",
+    "signal.h",
+    "sys/prctl.h",
+  ],
   structs: [
     { name: "pollfd", fields: ["fd", "events", "revents"] },
+    { name: "epoll_event", fields: ["events", "data.fd"] },
     { name: "timespec", fields: ["tv_sec", "tv_nsec"] },
   ],
   constants: [
@@ -16,6 +26,7 @@ export const linuxX64: AbiDescription = {
     "MFD_CLOEXEC",
     ...["EFD_CLOEXEC", "EFD_NONBLOCK"],
     ...["POLLIN", "POLLOUT", "POLLERR", "POLLHUP", "POLLNVAL"],
+    ...["EPOLL_CLOEXEC", "EPOLL_CTL_ADD", "EPOLL_CTL_DEL", "EPOLLIN"],
     ...["SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK", "SIGURG"],
     ...["PR_SET_NAME", "PR_SET_NO_NEW_PRIVS"],
   ],
