@@ -57,8 +57,9 @@ describe("files", () => {
     await machine.files.mkdir("/tmp/tree/deep", { parents: true });
     await machine.files.write("/tmp/tree/deep/x", "x");
     await machine.files.rename("/tmp/tree/deep/x", "/tmp/tree/y");
-    await machine.files.chmod("/tmp/tree/y", 0o4711);
+    // In this order: a change of owner clears the set-user-id bit.
     await machine.files.chown("/tmp/tree/y", { uid: 70_000, gid: 80_000 });
+    await machine.files.chmod("/tmp/tree/y", 0o4711);
     await machine.files.symlink("y", "/tmp/tree/link");
     assert.equal(
       (await machine.exec(["stat", "-c", "%a %u %g", "/tmp/tree/y"])).stdout,
