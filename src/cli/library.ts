@@ -38,6 +38,7 @@ export interface GuestMachine extends AsyncDisposable {
   info(): Promise<MachineInfo>;
   stop(options?: StopOptions): Promise<MachineExit>;
   kill(): Promise<MachineExit>;
+  signal(signal: string): Promise<void>;
   remove(options?: { force?: boolean }): Promise<void>;
 }
 

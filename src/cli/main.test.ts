@@ -241,6 +241,12 @@ test("stop, kill, rm and rmi do what they can and report the rest", async () => 
   assert.equal(stderr, "supermachine: There is no machine 'gone'\n  hint: See 'supermachine ps -a'\n");
   assert.deepEqual(calls.find(({ name }) => name === "stop")?.args, ["web", { timeoutMs: 2500 }]);
   assert.equal((await runFake(["kill", "web"])).stdout, "web\n");
+  assert.deepEqual((await runFake(["kill", "-s", "hup", "web"])).calls[0], {
+    name: "signal",
+    args: ["web", "hup"],
+  });
+  assert.equal((await runFake(["kill", "-s", "9", "web"])).calls[0]?.name, "kill");
+  assert.equal((await runFake(["kill", "-s", "NOPE", "web"])).exitCode, 125);
   const removal = await runFake(["rm", "-f", "web"]);
   assert.deepEqual(removal.calls[0]?.args, ["web", { force: true }]);
   const json = JSON.parse((await runFake(["stop", "--json", "web", "gone"])).stdout);

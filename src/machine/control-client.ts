@@ -25,13 +25,26 @@ export async function askMonitor(
   request: ControlRequest,
   signal?: AbortSignal,
 ): Promise<MachineExit> {
+  return (await ask(record, request, signal)) as MachineExit;
+}
+
+/** Has a machine's monitor signal the main command. */
+export async function signalThroughMonitor(record: MachineRecord, number: number): Promise<void> {
+  await ask(record, { request: "signal", signal: number });
+}
+
+async function ask(
+  record: MachineRecord,
+  request: ControlRequest | { readonly request: "signal"; readonly signal: number },
+  signal?: AbortSignal,
+): Promise<unknown> {
   const socket = await open(record);
   const abort = () => socket.destroy();
   signal?.addEventListener("abort", abort, { once: true });
   try {
     if (signal?.aborted === true) abort();
     send(socket, { supermachine: 1, channel: "monitor", ...request });
-    const answer = JSON.parse(await readLine(socket)) as { result?: MachineExit; error?: unknown };
+    const answer = JSON.parse(await readLine(socket)) as { result?: unknown; error?: unknown };
     if (answer.result === undefined) throw SupermachineError.fromJSON(answer.error);
     return answer.result;
   } finally {

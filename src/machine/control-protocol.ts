@@ -7,7 +7,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
  *
  * - `{"supermachine":1,"channel":"agent"}`: answered by the line `{"ok":true}`; from then on the connection carries the
  *   agent protocol (docs/agent-protocol.md), the client being the host.
- * - `{"supermachine":1,"channel":"monitor","request":"stop","timeoutMs":10000}`: answered by one line when it is done,
+ * - `{"supermachine":1,"channel":"monitor","request":"stop","timeoutMs":10000}` ("wait", "kill", "signal"): answered by one line when it is done,
  *   `{"result":...}` or `{"error":...}` (an error's wire form), and the end of the connection.
  */
 export type ControlHello =
@@ -18,6 +18,12 @@ export type ControlHello =
       readonly channel: "monitor";
       readonly request: "stop";
       readonly timeoutMs?: number;
+    }
+  | {
+      readonly supermachine: 1;
+      readonly channel: "monitor";
+      readonly request: "signal";
+      readonly signal: number;
     };
 
 /** A first line is a short object; an answer carries at most a panic's console lines. */
@@ -35,6 +41,12 @@ const helloSchema: v.GenericSchema<unknown, ControlHello> = v.union([
     channel: v.literal("monitor"),
     request: v.literal("stop"),
     timeoutMs: v.exactOptional(v.pipe(v.number(), v.minValue(0), v.maxValue(2 ** 31 - 1))),
+  }),
+  v.object({
+    supermachine: v.literal(1),
+    channel: v.literal("monitor"),
+    request: v.literal("signal"),
+    signal: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)),
   }),
 ]);
 

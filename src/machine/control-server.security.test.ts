@@ -28,7 +28,8 @@ async function served(run: (path: string, asked: string[]) => Promise<void>): Pr
     asked.push(name);
     return stopped;
   };
-  const machine = { wait: answer("wait"), stop: answer("stop"), kill: answer("kill") };
+  const signal = async () => void asked.push("signal");
+  const machine = { wait: answer("wait"), stop: answer("stop"), kill: answer("kill"), signal };
   const server = await ControlServer.listen(path, machine, hub);
   await run(path, asked);
   server.close();

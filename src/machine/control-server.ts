@@ -17,6 +17,7 @@ export interface Controlled {
   wait(): Promise<MachineExit>;
   stop(options: StopOptions): Promise<MachineExit>;
   kill(): Promise<MachineExit>;
+  signal(number: number): Promise<void>;
 }
 
 /** Serves a machine's control socket: see `ControlHello`. Only its owner can open it. */
@@ -83,7 +84,8 @@ async function serve(socket: Socket, machine: Controlled, hub: AgentHub): Promis
 function perform(
   hello: Extract<ControlHello, { channel: "monitor" }>,
   machine: Controlled,
-): Promise<MachineExit> {
+): Promise<MachineExit | null> {
+  if (hello.request === "signal") return machine.signal(hello.signal).then(() => null);
   if (hello.request === "stop") return machine.stop({ timeoutMs: hello.timeoutMs });
   return hello.request === "kill" ? machine.kill() : machine.wait();
 }

@@ -43,6 +43,18 @@ test("a detached machine lives in another process, in its own session, and is st
   assert.deepEqual(await Machine.list({ home: home.root, all: true }), []);
 });
 
+test("a detached machine's main command is signalled from other processes; an idle one says that it has none", async () => {
+  using home = new TemporaryHome();
+  await using machine = await detach(home, { name: "hears", command: ["polite"] });
+  await machine.signal("TERM");
+  assert.equal((await machine.wait()).reason, "command");
+  await assert.rejects(machine.signal("TERM"), code("MACHINE_NOT_RUNNING"));
+  await using idle = await detach(home, { name: "idle" });
+  await assert.rejects(idle.signal(1), code("INVALID_ARGUMENT"));
+  await assert.rejects(idle.signal("NOPE"), code("INVALID_ARGUMENT"));
+  await idle.remove({ force: true });
+});
+
 test("letting go of a detached machine leaves it running", async () => {
   using home = new TemporaryHome();
   {

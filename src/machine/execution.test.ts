@@ -33,6 +33,7 @@ const link: MachineLink = {
   wait: () => assert.fail(),
   stop: () => assert.fail(),
   kill: () => assert.fail(),
+  signal: () => assert.fail(),
   logs: () => assert.fail(),
   remove: () => assert.fail(),
   close: () => {},

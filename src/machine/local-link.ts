@@ -56,6 +56,10 @@ export class LocalLink implements MachineLink {
     return this.#monitor.kill();
   }
 
+  signal(number: number): Promise<void> {
+    return this.#monitor.signal(number);
+  }
+
   logs(options: LogOptions): AsyncIterable<LogEntry> {
     return readLog(this.#registry.folder(this.id), this.#monitor.wait(), options);
   }

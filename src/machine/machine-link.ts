@@ -20,6 +20,8 @@ export interface MachineLink {
   wait(options?: { signal?: AbortSignal | undefined }): Promise<MachineExit>;
   stop(options: StopOptions): Promise<MachineExit>;
   kill(): Promise<MachineExit>;
+  /** Signals the main command; the number is Linux's. */
+  signal(number: number): Promise<void>;
   logs(options: LogOptions): AsyncIterable<LogEntry>;
   /** Deletes what is left of a machine that has ended. */
   remove(): Promise<void>;

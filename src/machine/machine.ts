@@ -4,6 +4,7 @@ import { createMachine } from "./create-machine.ts";
 import { defaultParts } from "./default-parts.ts";
 import { Execution } from "./execution.ts";
 import { commandLine } from "./guest-command.ts";
+import { signalNumber } from "./guest-signals.ts";
 import { MachineFiles } from "./machine-files.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { isLive } from "./machine-record.ts";
@@ -273,6 +274,25 @@ export class Machine implements AsyncDisposable {
    */
   stop(options: StopOptions = {}): Promise<MachineExit> {
     return this.#link.stop(options);
+  }
+
+  /**
+   * Sends a signal to the main command: a name ("SIGHUP", "HUP") or Linux's number.
+   *
+   * @throws SupermachineError `INVALID_ARGUMENT` for an idle machine and for signals that do not exist,
+   * `MACHINE_NOT_RUNNING`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { command: ["sleep", "60"] });
+   * await machine.signal("SIGTERM");
+   * console.log((await machine.wait()).signal); // SIGTERM
+   * ```
+   */
+  async signal(signal: string | number): Promise<void> {
+    await this.#link.signal(signalNumber(signal));
   }
 
   /**

@@ -47,6 +47,11 @@ export class MainCommand {
     return command;
   }
 
+  /** Signals its process group. */
+  signal(number: number): void {
+    this.#exec.signal(number);
+  }
+
   /** Sends the image's stop signal; an unknown one means SIGTERM. */
   askToStop(stopSignal: string): void {
     let number = 15;

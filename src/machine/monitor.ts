@@ -147,6 +147,17 @@ export class Monitor {
     return this.#ended;
   }
 
+  /** Signals the main command; see `Machine.signal`. */
+  async signal(number: number): Promise<void> {
+    const { exit, name } = this.info;
+    if (exit !== undefined || this.#mainExit !== undefined) throw notRunning(this.info);
+    if (this.#main === undefined)
+      throw new SupermachineError("INVALID_ARGUMENT", `The machine '${name}' has no main command to signal`, {
+        hint: "Signal the execution that runs in it, or end the machine with kill",
+      });
+    this.#main.signal(number);
+  }
+
   /** What an agent request's failure really means: the machine's end, when that is the reason. */
   async explain(error: unknown): Promise<Error> {
     const given = error instanceof Error ? error : new Error(String(error));

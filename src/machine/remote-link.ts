@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { AgentClient } from "../agent/client.ts";
 import type { Agent } from "../agent/requests.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { askMonitor, type ControlRequest, openRemoteAgent } from "./control-client.ts";
+import { askMonitor, type ControlRequest, openRemoteAgent, signalThroughMonitor } from "./control-client.ts";
 import type { GuestDefaults } from "./guest-command.ts";
 import { stillRunning } from "./local-link.ts";
 import { exitError, isConnectionLoss, notRunning, within } from "./machine-end.ts";
@@ -86,6 +86,14 @@ export class RemoteLink implements MachineLink {
       if (victim !== undefined) process.kill(victim.pid, "SIGKILL");
     }
     return this.#end(undefined);
+  }
+
+  async signal(number: number): Promise<void> {
+    const record = await this.#registry.read(this.id);
+    if (record === undefined)
+      throw new SupermachineError("MACHINE_NOT_FOUND", `The machine '${this.name}' has been removed`);
+    if (!isLive(record)) throw notRunning(record.info);
+    await signalThroughMonitor(record, number);
   }
 
   async *logs(options: LogOptions): AsyncGenerator<LogEntry> {

@@ -14,8 +14,7 @@ export const rmi: CommandDefinition = { define, operands: [{ kind: "image" }] };
 function define(command: Command, cli: Cli): void {
   jsonOption(command)
     .description(
-      "Removes images from the local store. Layers that no other image needs go with 'supermachine prune'. Prints each " +
-        "name when done.",
+      "Removes images from the local store, with everything that no other image needs. Prints each name when done.",
     )
     .usage("[options] IMAGE...")
     .argument("<image...>", "names as 'supermachine images' shows them")

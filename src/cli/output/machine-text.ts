@@ -38,9 +38,12 @@ export function portsText(ports: MachineInfo["ports"]): string {
 
 function endOf(info: MachineInfo): string {
   const { exit } = info;
+  const outcome = exit?.signal ?? exit?.exitCode;
+  const details =
+    outcome === undefined ? "" : ` (${outcome}${exit?.outOfMemory === true ? ", out of memory" : ""})`;
   switch (exit?.reason) {
     case "command":
-      return `Exited (${exit.signal ?? exit.exitCode ?? "?"}${exit.outOfMemory === true ? ", out of memory" : ""})`;
+      return `Exited${details}`;
     case "killed":
       return "Killed";
     case "powered-off":
@@ -52,6 +55,6 @@ function endOf(info: MachineInfo): string {
     case "crashed":
       return "Crashed";
     default:
-      return "Stopped";
+      return `Stopped${details}`;
   }
 }

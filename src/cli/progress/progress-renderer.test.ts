@@ -39,10 +39,10 @@ test("without a terminal: one line at the end, one at the start of what lasts, o
   listener(download(10 * MB, "done"));
   finish();
   assert.deepEqual(written, [
-    "Downloaded layer short (10.0 MB, 0 ms)\n",
-    "Downloading layer abc123 (10.0 MB)\n",
-    "Downloading layer abc123  [################....]  8.00 MB / 10.0 MB  500 kB/s\n",
-    "Downloaded layer abc123 (10.0 MB, 20.0 s)\n",
+    "Fetched layer short (10.0 MB, 0 ms)\n",
+    "Fetching layer abc123 (10.0 MB)\n",
+    "Fetching layer abc123  [################....]  8.00 MB / 10.0 MB  500 kB/s\n",
+    "Fetched layer abc123 (10.0 MB, 20.0 s)\n",
   ]);
 });
 
@@ -65,14 +65,14 @@ test("on a terminal live lines are erased, and only what lasted stays", (t) => {
   assert.deepEqual(written, [], "nothing flashes before it lasts");
   clock.nowMs = 500;
   t.mock.timers.tick(500);
-  assert.match(written.join(""), /Downloading layer abc123 {2}\[##\.+\] {2}1\.00 MB \/ 10\.0 MB/);
+  assert.match(written.join(""), /Fetching layer abc123 {2}\[##\.+\] {2}1\.00 MB \/ 10\.0 MB/);
   clock.nowMs = 2000;
   listener(download(10 * MB, "done"));
-  assert.equal(written.at(-1), "\r\u001b[1A\u001b[2KDownloaded layer abc123 (10.0 MB, 2.0 s)\n");
+  assert.equal(written.at(-1), "\r\u001b[1A\u001b[2KFetched layer abc123 (10.0 MB, 2.0 s)\n");
   finish();
   finish();
   listener(download(1));
-  assert.equal(screen(written.join("")), "Downloaded layer abc123 (10.0 MB, 2.0 s)\n");
+  assert.equal(screen(written.join("")), "Fetched layer abc123 (10.0 MB, 2.0 s)\n");
 });
 
 test("a small terminal shows as many lines as fit, and the number of the others", (t) => {
@@ -97,13 +97,13 @@ test("live lines fit terminals of any width, losing the bar first", () => {
     assert.ok(displayWidth(liveLine(change.task, { columns, nowMs: 2000 })) <= columns);
   assert.equal(
     liveLine(change.task, { columns: 60, nowMs: 2000 }),
-    "Downloading layer abc123  4.00 MB / 10.0 MB  2.00 MB/s",
+    "Fetching layer abc123  4.00 MB / 10.0 MB  2.00 MB/s",
   );
   assert.equal(
     liveLine(change.task, { columns: 44, nowMs: 2000 }),
-    "Downloading layer abc123  4.00 MB / 10.0 MB",
+    "Fetching layer abc123  4.00 MB / 10.0 MB",
   );
-  assert.equal(liveLine(change.task, { columns: 8, nowMs: 2000 }), "Downloa…");
+  assert.equal(liveLine(change.task, { columns: 8, nowMs: 2000 }), "Fetchin…");
 });
 
 test("names from outside cannot control the terminal", () => {

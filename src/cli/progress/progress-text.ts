@@ -53,7 +53,7 @@ const lasting: ReadonlySet<Task["phase"]> = new Set(["download", "convert", "ker
 
 const words: Readonly<Record<Task["phase"], { active: string; done: string }>> = {
   resolve: { active: "Resolving", done: "Resolved" },
-  download: { active: "Downloading layer", done: "Downloaded layer" },
+  download: { active: "Fetching layer", done: "Fetched layer" },
   unpack: { active: "Unpacking", done: "Unpacked" },
   convert: { active: "Building the root file system", done: "Built the root file system" },
   kernel: { active: "Preparing the guest kernel", done: "Prepared the guest kernel" },

@@ -162,6 +162,7 @@ function fakeMachine(state: FakeState, info: MachineInfo): GuestMachine {
       return { reason: "stopped" };
     },
     kill,
+    signal: async (signal) => record("signal", info.name, signal),
     remove: async (options) => record("remove", info.name, options),
     [Symbol.asyncDispose]: async () => record("dispose", info.name),
   };
