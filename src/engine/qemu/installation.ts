@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { access } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { probeKvm } from "../../hypervisor/kvm/probe.ts";
 import type { GuestArchitecture } from "../../kernel/guest-kernel.ts";
@@ -14,7 +14,7 @@ export interface QemuInstallation {
   readonly slow?: { readonly reason: string; readonly remedy: string };
   /** Built with its seccomp filter. */
   readonly sandbox: boolean;
-  /** The small firmware is there. */
+  /** The small firmware is there; looked for only where it is used, with "tcg". */
   readonly qboot: boolean;
 }
 
@@ -43,32 +43,31 @@ const packages = { x64: "qemu-system-x86", arm64: "qemu-system-arm" } as const;
 
 async function inspect(architecture: GuestArchitecture): Promise<QemuInstallation | QemuMissing> {
   const binary = process.env["SUPERMACHINE_QEMU"] || `qemu-system-${machineNames[architecture]}`;
-  const [version, sandboxed, plain, folders, setpriv] = await Promise.all([
+  const [version, sandboxed] = await Promise.all([
     answer(binary, ["--version"]),
     answer(binary, ["-sandbox", sandboxOption, "-accel", "help"]),
-    answer(binary, ["-accel", "help"]),
-    answer(binary, ["-L", "help"]),
-    answer("setpriv", ["--version"]),
   ]);
-  const number = /version ([0-9][0-9.]*)/.exec(version ?? "")?.[1];
-  if (number === undefined)
+  const accelerators = sandboxed ?? (await answer(binary, ["-accel", "help"]));
+  const number = /version ([0-9]+(\.[0-9]+)*)/.exec(version ?? "")?.[1];
+  if (number === undefined || accelerators === undefined)
     return {
-      reason: `${binary} ${version === undefined ? "is not installed" : "is no QEMU"}`,
+      reason: `${binary} is not installed, or does not answer`,
       remedy: `Install ${packages[architecture]}, or name a QEMU with SUPERMACHINE_QEMU`,
     };
-  if (setpriv === undefined)
+  if (!(await hasFile(process.env["PATH"]?.split(":") ?? [], "setpriv")))
     return {
       reason: "setpriv, which ends QEMU together with its owner, is not installed",
       remedy: "Install util-linux",
     };
-  const slow = whyNotAccelerated(architecture, plain ?? "");
+  const slow = whyNotAccelerated(architecture, accelerators);
+  const firmware = slow === undefined ? "" : ((await answer(binary, ["-L", "help"])) ?? "");
   return {
     binary,
-    version: number.replace(/\.$/, ""),
+    version: number,
     accelerator: slow !== undefined ? "tcg" : process.platform === "darwin" ? "hvf" : "kvm",
     ...(slow !== undefined && { slow }),
     sandbox: sandboxed !== undefined,
-    qboot: await hasFile(folders ?? "", "qboot.rom"),
+    qboot: await hasFile(firmware.split("\n"), "qboot.rom"),
   };
 }
 
@@ -89,20 +88,14 @@ function whyNotAccelerated(architecture: GuestArchitecture, accelerators: string
 /** What a program prints, or undefined when it cannot be run or fails. */
 function answer(binary: string, args: readonly string[]): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const options = { timeout: 10_000, killSignal: "SIGKILL", maxBuffer: 1024 * 1024 } as const;
+    const options = { timeout: 30_000, killSignal: "SIGKILL", maxBuffer: 1024 * 1024 } as const;
     execFile(binary, args, options, (error, stdout) => resolve(error === null ? stdout : undefined));
   });
 }
 
-async function hasFile(folders: string, name: string): Promise<boolean> {
-  const tries = folders
-    .split("\n")
-    .filter((folder) => folder.startsWith("/"))
-    .map((folder) =>
-      access(join(folder, name)).then(
-        () => true,
-        () => false,
-      ),
-    );
-  return (await Promise.all(tries)).includes(true);
+async function hasFile(folders: readonly string[], name: string): Promise<boolean> {
+  for (const folder of folders)
+    if (folder.startsWith("/") && (await stat(join(folder, name)).catch(() => undefined))?.isFile())
+      return true;
+  return false;
 }
