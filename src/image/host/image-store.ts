@@ -1,15 +1,13 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
-import type { ProgressListener } from "../../progress/progress.ts";
 import type { Home } from "../../storage/home.ts";
 import { sweepTemporary } from "../../storage/temporary.ts";
-import type { LocalImage, Platform } from "../image.ts";
+import type { Digest, LocalImage, Platform } from "../image.ts";
 import { formatPlatform, hostPlatform, parsePlatform } from "../platform.ts";
 import { canonicalName, familiarName, type ImageReference, parseReference } from "../reference.ts";
 import { parseImageSource } from "../source.ts";
-import { openArchiveFile } from "./archives/archive-file.ts";
-import { type ArchiveSource, withArchive } from "./archives/open-archive.ts";
-import { fetchLayers } from "./fetch-layers.ts";
-import type { ImageProvider, RootDocument } from "./image-provider.ts";
+// Only what a cached image needs is imported here: the registry client and the archive readers take their time to
+// load and are imported when they are used.
+import type { ArchiveSource } from "./archives/open-archive.ts";
 import type {
   ImageDetails,
   ImageSummary,
@@ -18,17 +16,10 @@ import type {
   PruneResult,
   PullOptions,
 } from "./image-store-types.ts";
-import { imageFromRootfs } from "./import-rootfs.ts";
 import { LocalImages } from "./local-images.ts";
-import { RegistryClient } from "./registry/registry-client.ts";
-import { RegistryProvider } from "./registry/registry-provider.ts";
-import { aborted } from "./registry/retry.ts";
-import { defaultTimings, type Timings } from "./registry/timings.ts";
-import { selectImage } from "./select-image.ts";
+import type { Timings } from "./registry/timings.ts";
 import { collectGarbage, type Freed } from "./store/collect-garbage.ts";
-import { ContentStore } from "./store/content-store.ts";
-import { ImageIndex, type ImageRecord } from "./store/image-index.ts";
-import { Lease } from "./store/lease.ts";
+import type { ImageRecord } from "./store/image-index.ts";
 
 /**
  * The images of one home folder: pulled from registries and archives, listed, inspected, removed. Any number of
@@ -43,19 +34,15 @@ import { Lease } from "./store/lease.ts";
  */
 export class ImageStore {
   readonly #home: Home;
-  readonly #store: ContentStore;
-  readonly #index: ImageIndex;
-  readonly #local: LocalImages;
+  readonly #images: LocalImages;
   readonly #environment: NodeJS.ProcessEnv;
-  readonly #timings: Timings;
+  readonly #timings: Partial<Timings>;
 
   constructor(home: Home, options: { environment?: NodeJS.ProcessEnv; timings?: Partial<Timings> } = {}) {
     this.#home = home;
-    this.#store = new ContentStore(home);
-    this.#index = new ImageIndex(home);
-    this.#local = new LocalImages(this.#store, this.#index);
+    this.#images = new LocalImages(home);
     this.#environment = options.environment ?? process.env;
-    this.#timings = { ...defaultTimings, ...options.timings };
+    this.#timings = options.timings ?? {};
   }
 
   /**
@@ -68,9 +55,10 @@ export class ImageStore {
    */
   async pull(source: string, options: PullOptions = {}): Promise<LocalImage> {
     const wanted = wantedPlatform(options.platform);
-    const id = /^(?:sha256:[0-9a-f]+|[0-9a-f]{4,64})$/.test(source);
-    const byId = id ? await this.#openLocal(source, wanted, options) : undefined;
-    if (byId !== undefined) return byId;
+    // Ids are for what is here; who asks for the registry's state means a name.
+    const mayBeId = /^(?:sha256:[0-9a-f]+|[0-9a-f]{4,64})$/.test(source) && options.policy !== "always";
+    const byId = mayBeId ? await this.#known(source, wanted, options) : undefined;
+    if (byId !== undefined) return byId.image;
     if (source.startsWith("sha256:")) throw notHere(source, "An id names only images that are here already");
     const parsed = parseImageSource(source);
     return parsed.kind === "registry"
@@ -90,30 +78,22 @@ export class ImageStore {
       throw new SupermachineError("INVALID_REFERENCE", `Cannot name an image '${name}'`, {
         hint: "A digest follows from the content; give a name and a tag",
       });
-    const { onProgress = () => undefined, config = {}, stdin } = options;
-    const signal = options.signal ?? new AbortController().signal;
+    await sweepTemporary(this.#home);
+    const { importArchive } = await import("./pull-from-archive.ts");
     const wanted = wantedPlatform(options.platform);
-    using archive = await openArchiveFile(path, { home: this.#home, stdin, signal });
-    const { root, provider } = await imageFromRootfs(archive, {
-      store: this.#store,
-      platform: wanted,
-      config,
-      signal,
-    });
-    const context = { provider, reference: canonicalName(reference), wanted, onProgress, signal };
-    return await this.#bring(root, context);
+    return importArchive(path, reference, { ...options, images: this.#images, wanted });
   }
 
   /** What `images` shows, sorted by name. */
   async list(): Promise<ImageSummary[]> {
-    return (await this.#index.list()).map(summaryOf);
+    return (await this.#images.index.list()).map(summaryOf);
   }
 
   /** Everything about an image that is here, by name or id; for another platform than the host's when only that is here. */
   async inspect(text: string): Promise<ImageDetails> {
     const record = await this.#require(text);
-    const image = await this.#local.open(record, { verify: false });
-    const all = await this.#index.list();
+    const image = await this.#images.open(record, { verify: false });
+    const all = await this.#images.index.list();
     const names = all.filter((other) => other.manifestDigest === record.manifestDigest);
     return {
       ...summaryOf(record),
@@ -130,9 +110,9 @@ export class ImageStore {
    * Returns the forgotten names.
    */
   async remove(text: string, options: Pick<PruneOptions, "rootfsKey"> = {}): Promise<string[]> {
-    const records = await this.#local.findAll(text);
+    const records = await this.#images.findAll(text);
     if (records.length === 0) throw notHere(text);
-    for (const record of records) await this.#index.remove(record);
+    for (const record of records) await this.#images.index.remove(record);
     await this.#collect({ ...options, keepPartials: true });
     return [...new Set(records.map((record) => record.reference))];
   }
@@ -148,98 +128,36 @@ export class ImageStore {
     wanted: Platform,
     options: PullOptions,
   ): Promise<LocalImage> {
-    const { policy = "missing", onProgress = () => undefined } = options;
-    const signal = options.signal ?? new AbortController().signal;
-    const name = canonicalName(reference);
-    const record = await this.#local.find(name, wanted);
-    const local = record && (await this.#local.open(record, { verify: options.verify === true }));
-    if (
-      record !== undefined &&
-      local !== undefined &&
-      (policy !== "always" || reference.digest !== undefined)
-    ) {
-      onProgress({ phase: "resolve", id: "", state: "cached" });
-      return local;
+    const { policy = "missing" } = options;
+    const known = await this.#known(canonicalName(reference), wanted, options);
+    if (known !== undefined && (policy !== "always" || reference.digest !== undefined)) {
+      options.onProgress?.({ phase: "resolve", id: "", state: "cached" });
+      return known.image;
     }
-    if (policy === "never")
-      throw notHere(familiarName(reference), `Pull it first: supermachine pull ${familiarName(reference)}`);
+    const short = familiarName(reference);
+    if (policy === "never") throw notHere(short, `Pull it first: supermachine pull ${short}`);
     await sweepTemporary(this.#home);
-    const timings = this.#timings;
-    await using client = new RegistryClient(reference, {
-      ...options,
-      timings,
-      environment: this.#environment,
-    });
-    onProgress({ phase: "resolve", id: "", state: "active" });
-    const tag = reference.tag ?? "latest";
-    if (record !== undefined && local !== undefined && (await client.head(tag)) === record.rootDigest) {
-      onProgress({ phase: "resolve", id: "", state: "cached" });
-      return local;
-    }
-    const root = await client.manifest(reference.digest ?? tag);
-    onProgress({ phase: "resolve", id: "", state: "done" });
-    const provider = new RegistryProvider(reference, { client, store: this.#store });
-    return await this.#bring(root, { provider, reference: name, wanted, onProgress, signal });
+    const { pullFromRegistry } = await import("./pull-from-registry.ts");
+    const settings = { images: this.#images, environment: this.#environment, timings: this.#timings };
+    return pullFromRegistry(reference, { ...options, ...settings, wanted, known });
   }
 
   async #pullFromArchive(source: ArchiveSource, wanted: Platform, options: PullOptions): Promise<LocalImage> {
-    const { onProgress = () => undefined } = options;
-    const signal = options.signal ?? new AbortController().signal;
     await sweepTemporary(this.#home);
-    onProgress({ phase: "resolve", id: "", state: "active" });
-    const settings = { home: this.#home, store: this.#store, stdin: options.stdin, signal };
-    return withArchive(source, settings, ({ root, provider, reference }) => {
-      onProgress({ phase: "resolve", id: "", state: "done" });
-      return this.#bring(root, { provider, reference, wanted, onProgress, signal });
-    });
+    const { pullFromArchive } = await import("./pull-from-archive.ts");
+    return pullFromArchive(source, { ...options, images: this.#images, wanted });
   }
 
-  /** Gets every part of an image into the store, then gives it its name. */
-  async #bring(root: RootDocument, context: BringContext): Promise<LocalImage> {
-    await using lease = new Lease(this.#home);
-    // A collector may hold a blob for a moment before it sees the lease; then the blob is just fetched again.
-    for (let round = 0; round < 3; round++) {
-      const image = await this.#bringOnce(root, context, lease);
-      if (image !== undefined) return image;
-    }
-    throw new SupermachineError(
-      "DIGEST_MISMATCH",
-      `Parts of image '${context.reference}' vanish while it is pulled`,
-      { hint: "Something else changes the folder of images; find it, then pull again" },
-    );
-  }
-
-  async #bringOnce(root: RootDocument, context: BringContext, lease: Lease): Promise<LocalImage | undefined> {
-    const { provider, reference, wanted, onProgress, signal } = context;
-    const store = this.#store;
-    const selected = await selectImage(root, { provider, store, lease, wanted, signal });
-    const { layers } = selected.manifest;
-    await lease.add(layers.map(({ digest }) => digest));
-    await fetchLayers(layers, { provider, store, signal, onProgress });
-    if (signal.aborted) throw aborted(signal);
-    const parts = new Map([...selected.documents, ...layers].map(({ digest, size }) => [digest, size]));
-    const record: ImageRecord = {
-      reference,
-      platform: selected.config.platform,
-      rootDigest: root.digest,
-      manifestDigest: selected.manifestDigest,
-      configDigest: selected.manifest.config.digest,
-      blobs: [...parts.keys()],
-      size: [...parts.values()].reduce((sum, size) => sum + size, 0),
-      pulledAtMs: Date.now(),
-    };
-    await this.#index.put(record);
-    return this.#local.open(record, { verify: false });
-  }
-
-  async #openLocal(text: string, wanted: Platform, options: PullOptions): Promise<LocalImage | undefined> {
-    const record = await this.#local.find(text, wanted);
-    return record && this.#local.open(record, { verify: options.verify === true });
+  /** An image that is here in full, and what its name resolved to. */
+  async #known(text: string, wanted: Platform, options: PullOptions): Promise<KnownImage | undefined> {
+    const record = await this.#images.find(text, wanted);
+    const image = record && (await this.#images.open(record, { verify: options.verify === true }));
+    return image && { rootDigest: record.rootDigest, image };
   }
 
   async #require(text: string): Promise<ImageRecord> {
-    const records = await this.#local.findAll(text);
-    const record = (await this.#local.find(text, wantedPlatform(undefined))) ?? records[0];
+    const records = await this.#images.findAll(text);
+    const record = (await this.#images.find(text, wantedPlatform(undefined))) ?? records[0];
     if (record === undefined) throw notHere(text);
     return record;
   }
@@ -247,32 +165,30 @@ export class ImageStore {
   #collect(options: Pick<PruneOptions, "rootfsKey"> & { readonly keepPartials: boolean }): Promise<Freed> {
     const { rootfsKey, keepPartials } = options;
     const rootfsKeys = rootfsKey && (() => this.#rootfsKeys(rootfsKey));
-    return collectGarbage({ store: this.#store, index: this.#index, keepPartials, rootfsKeys });
+    return collectGarbage({ store: this.#images.store, index: this.#images.index, keepPartials, rootfsKeys });
   }
 
   async #forgetAll(keep: readonly string[]): Promise<string[]> {
-    const records = (await this.#index.list()).filter((record) => !keep.includes(record.manifestDigest));
-    for (const record of records) await this.#index.remove(record);
+    const records = (await this.#images.index.list()).filter(
+      (record) => !keep.includes(record.manifestDigest),
+    );
+    for (const record of records) await this.#images.index.remove(record);
     return records.map((record) => record.reference);
   }
 
   async #rootfsKeys(rootfsKey: (image: LocalImage) => string): Promise<Set<string>> {
     const keys = new Set<string>();
-    for (const record of await this.#index.list()) {
-      const image = await this.#local.open(record, { verify: false });
+    for (const record of await this.#images.index.list()) {
+      const image = await this.#images.open(record, { verify: false });
       if (image !== undefined) keys.add(rootfsKey(image));
     }
     return keys;
   }
 }
 
-interface BringContext {
-  readonly provider: ImageProvider;
-  /** The name that the image gets. */
-  readonly reference: string;
-  readonly wanted: Platform;
-  readonly onProgress: ProgressListener;
-  readonly signal: AbortSignal;
+interface KnownImage {
+  readonly rootDigest: Digest;
+  readonly image: LocalImage;
 }
 
 function wantedPlatform(text: string | undefined): Platform {

@@ -1,4 +1,5 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import type { Home } from "../../storage/home.ts";
 import { parseImageConfig } from "../config.ts";
 import { digestParts } from "../digest.ts";
 import type { LocalImage, LocalLayer, Platform } from "../image.ts";
@@ -7,17 +8,17 @@ import { type ImageManifest, parseManifest } from "../manifest.ts";
 import { layerCompression } from "../media-types.ts";
 import { platformMatches } from "../platform.ts";
 import { canonicalName, parseReference, repositoryName } from "../reference.ts";
-import type { ContentStore } from "./store/content-store.ts";
-import type { ImageIndex, ImageRecord } from "./store/image-index.ts";
+import { ContentStore } from "./store/content-store.ts";
+import { ImageIndex, type ImageRecord } from "./store/image-index.ts";
 
 /** The images that are here, found as users name them and opened for use. */
 export class LocalImages {
-  readonly #store: ContentStore;
-  readonly #index: ImageIndex;
+  readonly store: ContentStore;
+  readonly index: ImageIndex;
 
-  constructor(store: ContentStore, index: ImageIndex) {
-    this.#store = store;
-    this.#index = index;
+  constructor(home: Home) {
+    this.store = new ContentStore(home);
+    this.index = new ImageIndex(home);
   }
 
   /** The record that a name, a digest or the beginning of an image id stands for on this platform. */
@@ -28,7 +29,7 @@ export class LocalImages {
 
   /** The records for every platform. A name goes before an id that looks the same. */
   async findAll(text: string): Promise<ImageRecord[]> {
-    const records = await this.#index.list();
+    const records = await this.index.list();
     const named = namedBy(text, records);
     if (named.length > 0) return named;
     const hex = /^(?:sha256:)?([0-9a-f]{4,64})$/.exec(text)?.[1];
@@ -47,8 +48,8 @@ export class LocalImages {
    */
   async open(record: ImageRecord, options: { readonly verify: boolean }): Promise<LocalImage | undefined> {
     const origin = { invalid: "ARCHIVE_INVALID", name: record.reference } as const;
-    const manifestBytes = await this.#store.read(record.manifestDigest, maximumManifestLength);
-    const configBytes = await this.#store.read(record.configDigest, maximumManifestLength);
+    const manifestBytes = await this.store.read(record.manifestDigest, maximumManifestLength);
+    const configBytes = await this.store.read(record.configDigest, maximumManifestLength);
     if (manifestBytes === undefined || configBytes === undefined) return undefined;
     const manifest = parseManifest(manifestBytes, { origin });
     const { config, diffIds } = parseImageConfig(configBytes, origin);
@@ -60,7 +61,7 @@ export class LocalImages {
         diffId: diffIds[index] ?? digest,
         compression: layerCompression(mediaType),
         size,
-        path: this.#store.path(digest),
+        path: this.store.path(digest),
       }),
     );
     const { reference, manifestDigest, configDigest, platform } = record;
@@ -70,9 +71,9 @@ export class LocalImages {
   async #hasLayers(manifest: ImageManifest, verify: boolean): Promise<boolean> {
     let complete = true;
     for (const { digest, size } of manifest.layers) {
-      if (!(await this.#store.has(digest, size))) complete = false;
-      else if (verify && !(await this.#store.verify(digest))) {
-        await this.#store.remove(digest);
+      if (!(await this.store.has(digest, size))) complete = false;
+      else if (verify && !(await this.store.verify(digest))) {
+        await this.store.remove(digest);
         complete = false;
       }
     }

@@ -6,7 +6,7 @@ import { shortDigest } from "../../digest.ts";
 import type { Descriptor } from "../../manifest.ts";
 import type { ContentStore } from "../store/content-store.ts";
 import { listPartials, PartialBlob } from "../store/partial-blob.ts";
-import { connectionFailure, protocolError } from "./http-client.ts";
+import { connectionFailure, discardBody, protocolError } from "./http-client.ts";
 import type { BlobBody, RegistryClient } from "./registry-client.ts";
 import { aborted, TransientError } from "./retry.ts";
 
@@ -116,7 +116,7 @@ async function receive(
     await partial.restart();
     onLength(0);
     if (start !== 0) {
-      await response.body?.cancel();
+      await discardBody(response);
       throw new TransientError(protocolError(url, "does not honour the byte range of a request"));
     }
   }

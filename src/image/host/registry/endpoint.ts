@@ -1,6 +1,6 @@
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
 import { Authenticator } from "./authenticator.ts";
-import type { HttpAnswer, HttpClient } from "./http-client.ts";
+import { discardBody, type HttpAnswer, type HttpClient } from "./http-client.ts";
 import { TransientError } from "./retry.ts";
 
 /** A request to a registry, below `/v2/<repository>/`. */
@@ -50,7 +50,7 @@ export class Endpoint {
       const answer = await this.#http.send({ ...request, url, headers });
       const { response, redirected } = answer;
       if (response.status !== 401 && response.status !== 403) return answer;
-      await response.body?.cancel();
+      await discardBody(response);
       if (redirected) throw new TransientError(storageRefusal(url, response.status));
       if (response.status === 403) break;
       await this.#authenticator.answer(response, { url, scope, sent: authorization }, request.signal);
@@ -64,10 +64,11 @@ export class Endpoint {
     if (!this.#http.plain.allows(this.host)) return secure;
     try {
       const { response } = await this.#http.send({ url: new URL("/v2/", secure), signal });
-      await response.body?.cancel();
+      await discardBody(response);
       return secure;
     } catch (error) {
       // An overloaded server does speak TLS; whatever else fails may be one that does not.
+      if (signal?.aborted) throw error;
       const status = error instanceof TransientError ? error.failure.data["status"] : undefined;
       if (status !== undefined) return secure;
       if (error instanceof SupermachineError) throw error;

@@ -1,7 +1,7 @@
 import type { Dispatcher, Response } from "undici";
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
 import { isLoopback, PlainHttpPolicy } from "./plain-http.ts";
-import { aborted, parseRetryAfter, TransientError } from "./retry.ts";
+import { parseRetryAfter, TransientError } from "./retry.ts";
 import type { Timings } from "./timings.ts";
 
 export interface HttpRequest {
@@ -44,7 +44,7 @@ export class HttpClient implements AsyncDisposable {
         await refuseOverload(response, url);
         return { response, redirected: url.origin !== request.url.origin };
       }
-      await response.body?.cancel();
+      await discardBody(response);
       const next = this.#redirectTarget(url, location);
       // Credentials are for the host that asked for them: a storage service behind it must not see them.
       if (next.origin !== url.origin) delete headers["authorization"];
@@ -60,15 +60,9 @@ export class HttpClient implements AsyncDisposable {
   ): Promise<{ response: Response; bytes: Uint8Array }> {
     const deadline = AbortSignal.timeout(this.timings.documentMs);
     const signal = request.signal === undefined ? deadline : AbortSignal.any([request.signal, deadline]);
-    try {
-      const { response } = await this.send({ ...request, signal });
-      const bytes = await readBounded(response, { url: request.url, maximumLength });
-      return { response, bytes };
-    } catch (error) {
-      if (request.signal?.aborted) throw aborted(request.signal);
-      if (deadline.aborted) throw new TransientError(unreachable(request.url, deadline.reason));
-      throw error;
-    }
+    const { response } = await this.send({ ...request, signal });
+    const bytes = await readBounded(response, { url: request.url, maximumLength });
+    return { response, bytes };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -90,8 +84,8 @@ export class HttpClient implements AsyncDisposable {
         ...(signal === undefined ? {} : { signal }),
       });
     } catch (error) {
-      if (signal?.aborted) throw aborted(signal);
-      throw connectionFailure(url, error);
+      // Whether a caller gave up or a deadline passed is for `withRetries` to tell.
+      throw connectionFailure(url, signal?.aborted ? signal.reason : error);
     }
   }
 
@@ -113,6 +107,11 @@ export function connectionFailure(url: URL, error: unknown): Error {
   // Most likely a wrong name or port, which the user wants to hear of soon.
   const isAbsent = codesOf(error).some((code) => code === "ENOTFOUND" || code === "ECONNREFUSED");
   return new TransientError(failure, isAbsent ? { attempts: 2 } : {});
+}
+
+/** Lets go of a body nobody wants; one whose connection broke meanwhile is gone already. */
+export async function discardBody(response: Response): Promise<void> {
+  await response.body?.cancel().catch(() => undefined);
 }
 
 export function protocolError(url: URL, detail: string): SupermachineError {
@@ -158,7 +157,7 @@ async function loadTransport(timings: Timings): Promise<Transport> {
 /** 408, 429 and 5xx may pass; the answer's own wish for a pause is honoured. */
 async function refuseOverload(response: Response, url: URL): Promise<void> {
   if (response.status < 500 && response.status !== 429 && response.status !== 408) return;
-  await response.body?.cancel();
+  await discardBody(response);
   const failure =
     response.status === 429
       ? new SupermachineError(

@@ -10,7 +10,7 @@ import { canonicalName, type ImageReference } from "../../reference.ts";
 import type { RegistryOptions } from "../image-store-types.ts";
 import { checkBlob, digestOf } from "../store/content-store.ts";
 import { Endpoint } from "./endpoint.ts";
-import { HttpClient, protocolError, readBounded } from "./http-client.ts";
+import { discardBody, HttpClient, protocolError, readBounded } from "./http-client.ts";
 import { aborted, withRetries } from "./retry.ts";
 import type { Timings } from "./timings.ts";
 
@@ -102,7 +102,7 @@ export class RegistryClient implements AsyncDisposable {
     const signal = this.#signal === undefined ? deadline : AbortSignal.any([this.#signal, deadline]);
     const { response } = await endpoint.send({ ...this.#manifestRequest(tagOrDigest), signal });
     if (response.status === 404) {
-      await response.body?.cancel();
+      await discardBody(response);
       throw this.#notFound();
     }
     if (!response.ok) throw unexpectedStatus(endpoint.host, response.status);

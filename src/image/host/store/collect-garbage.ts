@@ -30,7 +30,7 @@ export async function collectGarbage(options: {
   await sweepTemporary(store.home);
   const blobs = await collectBlobs(options);
   const partials = options.keepPartials ? nothing : await collectPartials(store);
-  const rootfs = rootfsKeys === undefined ? nothing : await collectRootfs(store, await rootfsKeys());
+  const rootfs = rootfsKeys === undefined ? nothing : await collectRootfs(store, rootfsKeys);
   return {
     blobs: blobs.count + partials.count,
     rootfs: rootfs.count,
@@ -84,10 +84,16 @@ async function collectPartials(store: ContentStore): Promise<Tally> {
   return tally;
 }
 
-async function collectRootfs(store: ContentStore, keys: ReadonlySet<string>): Promise<Tally> {
+async function collectRootfs(
+  store: ContentStore,
+  rootfsKeys: () => Promise<ReadonlySet<string>>,
+): Promise<Tally> {
   const folder = store.home.rootfs;
   let tally = nothing;
-  for (const name of await readdir(folder).catch(() => [])) {
+  // In this order: what is made for an image that comes in between is not in the list.
+  const names = await readdir(folder).catch(() => []);
+  const keys = await rootfsKeys();
+  for (const name of names) {
     if (!name.endsWith(".erofs") || keys.has(name.slice(0, -".erofs".length))) continue;
     const path = join(folder, name);
     const bytes = await sizeOf(path);
