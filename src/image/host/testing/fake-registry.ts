@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Digest } from "../../image.ts";
 import { ociConfig, ociIndex, ociLayer, ociManifest } from "../../media-types.ts";
@@ -40,8 +41,9 @@ export class FakeRegistry implements AsyncDisposable {
     server.on("request", (request, response) => void this.#serve(request, response));
   }
 
-  static async start(): Promise<FakeRegistry> {
-    const server = createServer();
+  /** Speaks TLS when given a key and its certificate, both in PEM. */
+  static async start(tls?: { readonly key: string; readonly cert: string }): Promise<FakeRegistry> {
+    const server = tls === undefined ? createServer() : createSecureServer(tls);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     return new FakeRegistry(server);
   }
