@@ -16,7 +16,7 @@ export const codeAt = 0x4000;
 export const dataAt = 0x6000;
 export const stackAt = 0xf000;
 /** Mapped by the page tables, but no memory there. */
-export const deviceAt = 0x10_0000;
+export const deviceAt = 0x45_0000;
 /** In long mode the last 2 MiB below 1 GiB show whatever `highPage` names. */
 export const highPageAt = 0x3fe0_0000;
 
@@ -131,7 +131,7 @@ export interface ReportedExit {
 }
 
 export interface VcpuThread {
-  /** The next exit of this kind; others are dropped. Rejects after 10 s. */
+  /** The next exit of this kind; others are dropped. Rejects after 45 s. */
   next(kind: string): Promise<ReportedExit>;
   /** Everything reported and not yet taken. */
   readonly exits: readonly ReportedExit[];
@@ -179,7 +179,7 @@ export function startVcpu(guest: Guest, { index = 0, waitsForSipi = false } = {}
     exits,
     stop,
     next: async (kind) => {
-      const deadline = Date.now() + 10_000;
+      const deadline = Date.now() + 45_000;
       for (;;) {
         while (exits.length > 0) {
           const exit = exits.shift();
