@@ -15,10 +15,7 @@ export const KVM_CREATE_PIT2 = 0x4040ae77;
 export const KVM_IRQ_LINE = 0x4008ae61;
 export const KVM_IRQFD = 0x4020ae76;
 export const KVM_IOEVENTFD = 0x4040ae79;
-export const KVM_SIGNAL_MSI = 0x4020aea5;
 export const KVM_GET_DIRTY_LOG = 0x4010ae42;
-export const KVM_CLEAR_DIRTY_LOG = 0xc018aec0;
-export const KVM_ENABLE_CAP = 0x4068aea3;
 export const KVM_GET_IRQCHIP = 0xc208ae62;
 export const KVM_SET_IRQCHIP = 0x8208ae63;
 export const KVM_GET_PIT2 = 0x8070ae9f;
@@ -36,8 +33,6 @@ export const KVM_SET_MSRS = 0x4008ae89;
 export const KVM_SET_CPUID2 = 0x4008ae90;
 export const KVM_GET_CPUID2 = 0xc008ae91;
 export const KVM_SET_SIGNAL_MASK = 0x4004ae8b;
-export const KVM_GET_FPU = 0x81a0ae8c;
-export const KVM_SET_FPU = 0x41a0ae8d;
 export const KVM_GET_XSAVE = 0x9000aea4;
 export const KVM_GET_XSAVE2 = 0x9000aecf;
 export const KVM_SET_XSAVE = 0x5000aea5;
@@ -58,9 +53,7 @@ export const KVM_CAP_MAX_VCPUS = 0x42;
 export const KVM_CAP_NR_MEMSLOTS = 0xa;
 export const KVM_CAP_USER_MEMORY = 3;
 export const KVM_CAP_IRQCHIP = 0;
-export const KVM_CAP_PIT2 = 0x21;
 export const KVM_CAP_IRQFD = 0x20;
-export const KVM_CAP_IRQFD_RESAMPLE = 0x52;
 export const KVM_CAP_IOEVENTFD = 0x24;
 export const KVM_CAP_IOEVENTFD_ANY_LENGTH = 0x7a;
 export const KVM_CAP_READONLY_MEM = 0x51;
@@ -74,8 +67,6 @@ export const KVM_CAP_DEBUGREGS = 0x32;
 export const KVM_CAP_VCPU_EVENTS = 0x29;
 export const KVM_CAP_MP_STATE = 0xe;
 export const KVM_CAP_ADJUST_CLOCK = 0x27;
-export const KVM_CAP_SIGNAL_MSI = 0x4d;
-export const KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 = 0xa8;
 export const KVM_CAP_GET_TSC_KHZ = 0x3d;
 export const KVM_CAP_TSC_CONTROL = 0x3c;
 export const KVM_CAP_KVMCLOCK_CTRL = 0x4c;
@@ -87,9 +78,7 @@ export const KVM_MEM_LOG_DIRTY_PAGES = 1;
 export const KVM_MEM_READONLY = 2;
 export const KVM_PIT_SPEAKER_DUMMY = 1;
 export const KVM_EXIT_UNKNOWN = 0;
-export const KVM_EXIT_EXCEPTION = 1;
 export const KVM_EXIT_IO = 2;
-export const KVM_EXIT_DEBUG = 4;
 export const KVM_EXIT_HLT = 5;
 export const KVM_EXIT_MMIO = 6;
 export const KVM_EXIT_IRQ_WINDOW_OPEN = 7;
@@ -99,18 +88,14 @@ export const KVM_EXIT_INTR = 0xa;
 export const KVM_EXIT_INTERNAL_ERROR = 0x11;
 export const KVM_EXIT_SYSTEM_EVENT = 0x18;
 export const KVM_EXIT_IO_IN = 0;
-export const KVM_EXIT_IO_OUT = 1;
 export const KVM_SYSTEM_EVENT_SHUTDOWN = 1;
 export const KVM_SYSTEM_EVENT_RESET = 2;
-export const KVM_SYSTEM_EVENT_CRASH = 3;
 export const KVM_INTERNAL_ERROR_EMULATION = 1;
 export const KVM_INTERNAL_ERROR_SIMUL_EX = 2;
 export const KVM_INTERNAL_ERROR_DELIVERY_EV = 3;
 export const KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON = 4;
 export const KVM_IRQFD_FLAG_DEASSIGN = 1;
-export const KVM_IRQFD_FLAG_RESAMPLE = 2;
 export const KVM_IOEVENTFD_FLAG_DATAMATCH = 1;
-export const KVM_IOEVENTFD_FLAG_PIO = 2;
 export const KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
 export const KVM_IRQCHIP_PIC_MASTER = 0;
 export const KVM_IRQCHIP_PIC_SLAVE = 1;
@@ -120,7 +105,6 @@ export const KVM_MP_STATE_RUNNABLE = 0;
 export const KVM_MP_STATE_UNINITIALIZED = 1;
 export const KVM_MP_STATE_INIT_RECEIVED = 2;
 export const KVM_MP_STATE_HALTED = 3;
-export const KVM_MP_STATE_SIPI_RECEIVED = 4;
 export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE = 1;
 export const KVM_CLOCK_REALTIME = 4;
 export const KVM_CLOCK_TSC_STABLE = 2;
@@ -1148,94 +1132,6 @@ export class KvmDirtyLog {
   }
 }
 
-/** `struct kvm_clear_dirty_log`, 24 bytes. */
-export class KvmClearDirtyLog {
-  static readonly size = 24;
-
-  readonly view: DataView;
-  offset: number;
-
-  constructor(view: DataView, offset = 0) {
-    this.view = view;
-    this.offset = offset;
-  }
-
-  /** Moves the cursor; returns itself. */
-  at(offset: number): this {
-    this.offset = offset;
-    return this;
-  }
-
-  /** u32 at 0. */
-  get slot(): number {
-    return this.view.getUint32(this.offset, true);
-  }
-  set slot(value: number) {
-    this.view.setUint32(this.offset, value, true);
-  }
-
-  /** u32 at 4. */
-  get numPages(): number {
-    return this.view.getUint32(this.offset + 4, true);
-  }
-  set numPages(value: number) {
-    this.view.setUint32(this.offset + 4, value, true);
-  }
-
-  /** u64 at 8. */
-  get firstPage(): number {
-    return this.view.getUint32(this.offset + 8, true) + this.view.getUint32(this.offset + 12, true) * 0x1_0000_0000;
-  }
-  set firstPage(value: number) {
-    this.view.setUint32(this.offset + 8, value >>> 0, true);
-    this.view.setUint32(this.offset + 12, Math.floor(value / 0x1_0000_0000), true);
-  }
-
-  /** u64 at 16. */
-  get dirtyBitmap(): bigint {
-    return this.view.getBigUint64(this.offset + 16, true);
-  }
-  set dirtyBitmap(value: bigint) {
-    this.view.setBigUint64(this.offset + 16, value, true);
-  }
-}
-
-/** `struct kvm_enable_cap`, 104 bytes. */
-export class KvmEnableCap {
-  static readonly size = 104;
-  static readonly argsOffset = 8;
-
-  readonly view: DataView;
-  offset: number;
-
-  constructor(view: DataView, offset = 0) {
-    this.view = view;
-    this.offset = offset;
-  }
-
-  /** Moves the cursor; returns itself. */
-  at(offset: number): this {
-    this.offset = offset;
-    return this;
-  }
-
-  /** u32 at 0. */
-  get cap(): number {
-    return this.view.getUint32(this.offset, true);
-  }
-  set cap(value: number) {
-    this.view.setUint32(this.offset, value, true);
-  }
-
-  /** u32 at 4. */
-  get flags(): number {
-    return this.view.getUint32(this.offset + 4, true);
-  }
-  set flags(value: number) {
-    this.view.setUint32(this.offset + 4, value, true);
-  }
-}
-
 /** `struct kvm_signal_mask`, 4 bytes. */
 export class KvmSignalMask {
   static readonly size = 4;
@@ -1421,63 +1317,7 @@ export class KvmXcrs {
   static readonly size = 392;
 }
 
-/** `struct kvm_fpu`, 416 bytes. */
-export class KvmFpu {
-  static readonly size = 416;
-}
-
 /** `struct kvm_lapic_state`, 1024 bytes. */
 export class KvmLapicState {
   static readonly size = 1024;
-}
-
-/** `struct kvm_msi`, 32 bytes. */
-export class KvmMsi {
-  static readonly size = 32;
-
-  readonly view: DataView;
-  offset: number;
-
-  constructor(view: DataView, offset = 0) {
-    this.view = view;
-    this.offset = offset;
-  }
-
-  /** Moves the cursor; returns itself. */
-  at(offset: number): this {
-    this.offset = offset;
-    return this;
-  }
-
-  /** u32 at 0. */
-  get addressLo(): number {
-    return this.view.getUint32(this.offset, true);
-  }
-  set addressLo(value: number) {
-    this.view.setUint32(this.offset, value, true);
-  }
-
-  /** u32 at 4. */
-  get addressHi(): number {
-    return this.view.getUint32(this.offset + 4, true);
-  }
-  set addressHi(value: number) {
-    this.view.setUint32(this.offset + 4, value, true);
-  }
-
-  /** u32 at 8. */
-  get data(): number {
-    return this.view.getUint32(this.offset + 8, true);
-  }
-  set data(value: number) {
-    this.view.setUint32(this.offset + 8, value, true);
-  }
-
-  /** u32 at 12. */
-  get flags(): number {
-    return this.view.getUint32(this.offset + 12, true);
-  }
-  set flags(value: number) {
-    this.view.setUint32(this.offset + 12, value, true);
-  }
 }

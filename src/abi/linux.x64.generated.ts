@@ -4,7 +4,6 @@ export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0x40;
-export const O_EXCL = 0x80;
 export const O_CLOEXEC = 0x80000;
 export const O_DIRECTORY = 0x10000;
 export const O_NOFOLLOW = 0x20000;
@@ -35,11 +34,8 @@ export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 export const EPOLLIN = 1;
 export const SIG_BLOCK = 0;
-export const SIG_UNBLOCK = 1;
-export const SIG_SETMASK = 2;
 export const SIGURG = 0x17;
 export const PR_SET_NAME = 0xf;
-export const PR_SET_NO_NEW_PRIVS = 0x26;
 
 /** `struct pollfd`, 8 bytes. */
 export class Pollfd {
@@ -116,40 +112,5 @@ export class EpollEvent {
   }
   set dataFd(value: number) {
     this.view.setInt32(this.offset + 4, value, true);
-  }
-}
-
-/** `struct timespec`, 16 bytes. */
-export class Timespec {
-  static readonly size = 16;
-
-  readonly view: DataView;
-  offset: number;
-
-  constructor(view: DataView, offset = 0) {
-    this.view = view;
-    this.offset = offset;
-  }
-
-  /** Moves the cursor; returns itself. */
-  at(offset: number): this {
-    this.offset = offset;
-    return this;
-  }
-
-  /** s64 at 0. */
-  get tvSec(): bigint {
-    return this.view.getBigInt64(this.offset, true);
-  }
-  set tvSec(value: bigint) {
-    this.view.setBigInt64(this.offset, value, true);
-  }
-
-  /** s64 at 8. */
-  get tvNsec(): bigint {
-    return this.view.getBigInt64(this.offset + 8, true);
-  }
-  set tvNsec(value: bigint) {
-    this.view.setBigInt64(this.offset + 8, value, true);
   }
 }

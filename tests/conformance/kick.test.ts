@@ -22,11 +22,18 @@ test("kick() interrupts a guest that sleeps in the kernel's interrupt controller
   await thread.next("interrupted");
 });
 
-test("a kick that comes before the run, or when no thread runs the vCPU, is not lost and does no harm", {
+test("a kick for a vCPU that no thread runs yet interrupts its first run", { skip }, (t) => {
+  const guest = openGuest(t, { code: [0xf4], mode: "long" });
+  guest.vm.kick(0);
+  const vcpu = guest.vcpu();
+  assert.equal(vcpu.run().kind, "interrupted");
+  assert.equal(vcpu.run().kind, "halt");
+});
+
+test("kicks that come before the run count as one", {
   skip,
 }, (t) => {
   const guest = openGuest(t, { code: [0xf4], mode: "long" });
-  guest.vm.kick(0);
   const vcpu = guest.vcpu();
   guest.vm.kick(0);
   guest.vm.kick(0);

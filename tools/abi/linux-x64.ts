@@ -16,10 +16,9 @@ export const linuxX64: AbiDescription = {
   structs: [
     { name: "pollfd", fields: ["fd", "events", "revents"] },
     { name: "epoll_event", fields: ["events", "data.fd"] },
-    { name: "timespec", fields: ["tv_sec", "tv_nsec"] },
   ],
   constants: [
-    ...["O_RDONLY", "O_WRONLY", "O_RDWR", "O_CREAT", "O_EXCL", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW"],
+    ...["O_RDONLY", "O_WRONLY", "O_RDWR", "O_CREAT", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW"],
     ...["PROT_NONE", "PROT_READ", "PROT_WRITE"],
     ...["MAP_SHARED", "MAP_PRIVATE", "MAP_FIXED", "MAP_ANONYMOUS", "MAP_NORESERVE", "MAP_POPULATE"],
     ...["MADV_DONTNEED", "MADV_WILLNEED", "MADV_HUGEPAGE", "MADV_DONTDUMP", "MADV_MERGEABLE"],
@@ -27,7 +26,7 @@ export const linuxX64: AbiDescription = {
     ...["EFD_CLOEXEC", "EFD_NONBLOCK"],
     ...["POLLIN", "POLLOUT", "POLLERR", "POLLHUP", "POLLNVAL"],
     ...["EPOLL_CLOEXEC", "EPOLL_CTL_ADD", "EPOLL_CTL_DEL", "EPOLLIN"],
-    ...["SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK", "SIGURG"],
-    ...["PR_SET_NAME", "PR_SET_NO_NEW_PRIVS"],
+    ...["SIG_BLOCK", "SIGURG"],
+    ...["PR_SET_NAME"],
   ],
 };

@@ -19,7 +19,7 @@ import { kvmCapabilities, probeKvm } from "./probe.ts";
 import { requestKvm } from "./request.ts";
 import { openKvmVcpu } from "./vcpu.ts";
 import { KvmVm } from "./vm.ts";
-import { readVcpuTraits } from "./x64/vcpu-traits.ts";
+import { readVcpuTraits, type VcpuTraits } from "./x64/vcpu-traits.ts";
 
 /**
  * On Intel processors KVM borrows four pages of guest-physical space: a task state segment of three pages and an
@@ -32,6 +32,8 @@ const taskStateAt = 0xfffb_d000;
 export class KvmHypervisor implements Hypervisor {
   readonly kind = "kvm";
   readonly #path: string;
+  /** Asking for them takes longer than making a VM, and they do not change; by `kernelIrqChip`. */
+  readonly #traits: Map<boolean, VcpuTraits> = new Map();
 
   constructor(path = "/dev/kvm") {
     this.#path = path;
@@ -52,7 +54,7 @@ export class KvmHypervisor implements Hypervisor {
         capabilities: kvmCapabilities(vm.fd),
         kernelIrqChip,
         runLength: requestKvm(kvm.fd, KVM_GET_VCPU_MMAP_SIZE),
-        traits: readVcpuTraits(kvm.fd, { kernelIrqChip }),
+        traits: this.#traitsOf(kvm.fd, kernelIrqChip),
       });
     } catch (error) {
       vm[Symbol.dispose]();
@@ -62,6 +64,12 @@ export class KvmHypervisor implements Hypervisor {
 
   openVcpu(ticket: VcpuTicket): Vcpu {
     return openKvmVcpu(ticket);
+  }
+
+  #traitsOf(kvm: Fd, kernelIrqChip: boolean): VcpuTraits {
+    const known = this.#traits.get(kernelIrqChip) ?? readVcpuTraits(kvm, { kernelIrqChip });
+    this.#traits.set(kernelIrqChip, known);
+    return known;
   }
 }
 

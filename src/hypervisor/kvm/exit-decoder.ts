@@ -70,7 +70,11 @@ export class ExitDecoder {
     exit.port = this.#run.ioPort;
     exit.width = this.#run.ioSize;
     exit.count = this.#run.ioCount;
-    exit.data = this.#pioView(this.#run.ioDataOffset, exit.width * exit.count);
+    const offset = this.#run.ioDataOffset;
+    const length = exit.width * exit.count;
+    if (offset + length > this.#page.byteLength)
+      return { kind: "failed", detail: `KVM reports ${length} bytes of port access` };
+    exit.data = this.#pioView(offset, length);
     return exit;
   }
 
