@@ -22,7 +22,7 @@ const qemuRemedy = "Use a host with hardware virtualisation, or install QEMU for
 
 /**
  * Whether machines can run on this host's KVM, and if not, why and what to do. Never throws; takes a few milliseconds,
- * at most 100.
+ * up to 60 where guest code is interpreted.
  *
  * @example
  * ```ts
