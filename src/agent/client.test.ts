@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AgentClient } from "./client.ts";
 import { FrameType, INITIAL_CREDIT_BYTES, MAX_PAYLOAD_BYTES, Operation, RequestPart } from "./protocol.ts";
-import type { ExecRequest } from "./requests.ts";
+import type { AgentTransport, ExecRequest } from "./requests.ts";
 import { ScriptedAgent } from "./testing/scripted-agent.ts";
 import { transportPair } from "./testing/transport-pair.ts";
 import { ValueWriter } from "./values.ts";
@@ -39,6 +39,16 @@ test("AgentClient gives up connecting when its transport is closed", async () =>
   const connecting = AgentClient.connect(host);
   host.close();
   await assert.rejects(connecting, { code: "MACHINE_EXITED" });
+});
+
+test("AgentClient reports a transport that breaks while it connects as the machine's end", async () => {
+  const cause = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+  const broken: AgentTransport = {
+    incoming: { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(cause) }) },
+    send: async () => {},
+    close: () => {},
+  };
+  await assert.rejects(AgentClient.connect(broken), { code: "MACHINE_EXITED", cause });
 });
 
 test("exec() delivers start, both outputs and exit", async () => {

@@ -63,7 +63,8 @@ export class AgentLink {
       }
     } catch (error) {
       transport.close();
-      throw error;
+      // What the transport itself throws (ECONNRESET of a dying engine) only says that it is gone.
+      throw error instanceof SupermachineError ? error : connectionLost(error);
     }
   }
 

@@ -7,11 +7,15 @@ import type { MachineExit, MachineInfo } from "./types.ts";
 export function exitError(name: string, exit: MachineExit, cause?: unknown): SupermachineError {
   const data = { ...exit };
   if (exit.reason === "panic")
-    return new SupermachineError("GUEST_PANIC", `The guest kernel of machine '${name}' panicked`, {
-      hint: "See the console lines in the error's data; more memory often helps",
-      data,
-      cause,
-    });
+    return new SupermachineError(
+      "GUEST_PANIC",
+      `The guest kernel of machine '${name}' panicked${panicCause(exit)}`,
+      {
+        hint: "The console's last lines belong to this error; more memory often helps",
+        data,
+        cause,
+      },
+    );
   return new SupermachineError("MACHINE_EXITED", `The machine '${name}' has ended: ${describeExit(exit)}`, {
     data,
     cause,
@@ -62,6 +66,12 @@ export function describeExit(exit: MachineExit): string {
 export function panicLine(console: readonly string[]): string {
   const line = console.find((text) => text.includes("Kernel panic")) ?? console.at(-1) ?? "no console output";
   return line.replace(/^\[[ 0-9.]+\] /, "").slice(0, 300);
+}
+
+/** What the kernel itself says about its panic, as the end of a sentence. */
+function panicCause({ detail }: MachineExit): string {
+  const cause = /Kernel panic - not syncing: (.*)/.exec(detail ?? "")?.[1];
+  return cause === undefined ? "" : `: ${cause}`;
 }
 
 /** True for failures of the connection to the agent itself, whose reason is to be looked for elsewhere. */
