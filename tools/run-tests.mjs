@@ -49,14 +49,17 @@ async function runLevel(name) {
   const started = performance.now();
   const events = run({ files: wanted, concurrency: level.concurrency, timeout: level.timeoutMs });
   events.on("test:pass", (event) => {
-    if (isFileWrapper(event, wanted)) return;
+    if (isGroup(event, wanted)) return;
     if (event.skip === undefined) counts.passed++;
     else {
       counts.skipped++;
       reasons.add(typeof event.skip === "string" && event.skip !== "" ? event.skip : "no reason given");
     }
   });
-  events.on("test:fail", () => counts.failed++);
+  events.on("test:fail", (event) => {
+    // A group fails with its tests, but a file may also fail outside of them.
+    if (!isGroup(event, wanted) || event.details.error?.failureType !== "subtestsFailed") counts.failed++;
+  });
   for await (const chunk of events.compose(new spec())) process.stdout.write(chunk);
   for (const key of Object.keys(totals)) totals[key] += counts[key];
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
@@ -64,9 +67,9 @@ async function runLevel(name) {
   return `${name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s${skips}`;
 }
 
-/** Each file is itself reported as one more test; it is not counted. */
-function isFileWrapper(event, files) {
-  return event.nesting === 0 && files.includes(event.name);
+/** Suites, and each file, are themselves reported as tests; they are not counted. */
+function isGroup(event, files) {
+  return event.details.type === "suite" || (event.nesting === 0 && files.includes(event.name));
 }
 
 function testFiles(folder) {

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkout } from "../fixtures/images.ts";
 
@@ -20,8 +19,9 @@ export class TestHome implements AsyncDisposable {
   readonly #children = new Set<ChildProcess>();
 
   constructor() {
-    this.path = mkdtempSync(join(tmpdir(), "supermachine-e2e-"));
     mkdirSync(kernels, { recursive: true });
+    // Beside the kernels: storing one renames it from the home's folder for unfinished files.
+    this.path = mkdtempSync(join(checkout, ".cache", "e2e-"));
     symlinkSync(kernels, join(this.path, "kernels"));
     // For the API, which runs in this process.
     process.env["SUPERMACHINE_HOME"] = this.path;
