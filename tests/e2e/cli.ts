@@ -1,10 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkout } from "../fixtures/images.ts";
 
 /** Fetched kernels are kept between runs; everything else starts from nothing. */
-const kernels = join(checkout, ".cache", "e2e-kernels");
+const fetchedKernels = join(checkout, ".cache", "e2e-kernels");
+/** In the test host the checkout is a shared folder; homes lie on its own disk, as a user's would. */
+const base =
+  process.env["TESTHOST"] === undefined ? join(checkout, ".cache") : join(tmpdir(), "supermachine-e2e");
+const kernels = join(base, "e2e-kernels");
 
 export interface CommandResult {
   readonly code: number | null;
@@ -19,9 +24,10 @@ export class TestHome implements AsyncDisposable {
   readonly #children = new Set<ChildProcess>();
 
   constructor() {
+    if (kernels !== fetchedKernels && !existsSync(kernels)) copyKernels();
     mkdirSync(kernels, { recursive: true });
     // Beside the kernels: storing one renames it from the home's folder for unfinished files.
-    this.path = mkdtempSync(join(checkout, ".cache", "e2e-"));
+    this.path = mkdtempSync(join(base, "e2e-"));
     symlinkSync(kernels, join(this.path, "kernels"));
     // For the API, which runs in this process.
     process.env["SUPERMACHINE_HOME"] = this.path;
@@ -55,6 +61,12 @@ export class TestHome implements AsyncDisposable {
     if (ids.length > 0) await this.run(["rm", "-f", ...ids]);
     rmSync(this.path, { recursive: true, force: true });
   }
+}
+
+/** The test host cannot fetch packages: it takes what the outer machine has fetched. */
+function copyKernels(): void {
+  mkdirSync(fetchedKernels, { recursive: true });
+  cpSync(fetchedKernels, kernels, { recursive: true, verbatimSymlinks: true });
 }
 
 /** Collects a child's output and waits for its end. */
