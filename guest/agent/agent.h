@@ -65,7 +65,8 @@ void open_transport(const char *where); /* "console", "vsock:PORT", "fd:N" */
 void transport_lost(void);              /* the connection at hand is of no more use */
 
 /* ---- connection */
-void connection_open(int fd);   /* a new byte stream; replaces the one before */
+/* A new byte stream, which replaces the one before; `shared`: one host after another may talk on it. */
+void connection_open(int fd, bool shared);
 void connection_reset(void);    /* end the session, keep the byte stream, look for a preamble */
 void connection_close(void);
 bool pump(void);                /* moves what can be moved now; true: call again soon */

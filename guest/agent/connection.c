@@ -18,10 +18,11 @@ static struct source connection = {-1, ready};
 
 static uint8_t in[IN_BYTES], out[OUT_BYTES];
 static size_t in_length, out_head, out_tail;
-static bool in_session, readable, writable, hung_up;
+static bool in_session, readable, writable, hung_up, connection_is_shared;
 
-void connection_open(int fd) {
+void connection_open(int fd, bool shared) {
   connection_close();
+  connection_is_shared = shared;
   connection.fd = fd;
   readable = writable = true;
   if (watch(&connection, EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0) transport_lost();
@@ -143,6 +144,15 @@ static bool find_preamble(void) {
   return true;
 }
 
+/*
+ * On a virtio-console port a host may go and the next one come before we have looked: then the only sign is a
+ * preamble in the middle of the session. A new host's first bytes start a new buffer, and so a new read.
+ */
+static bool starts_anew(const uint8_t *bytes, size_t length) {
+  return connection_is_shared && length >= PREAMBLE_BYTES && memcmp(bytes, PREAMBLE_MAGIC, 8) == 0 &&
+         load_u32(bytes + 8) == PROTOCOL_VERSION && load_u32(bytes + 12) == 0;
+}
+
 static bool receive(void) {
   for (int round = 0; round < ROUNDS && readable && connection.fd >= 0; round++) {
     ssize_t got = read(connection.fd, in + in_length, IN_BYTES - in_length);
@@ -154,6 +164,10 @@ static bool receive(void) {
     if (got <= 0) {
       readable = false;
       return false;
+    }
+    if (in_session && starts_anew(in + in_length, (size_t)got)) {
+      memmove(in, in + in_length, (size_t)got);
+      connection_reset();
     }
     in_length += (size_t)got;
     if (!in_session && !find_preamble()) return false;

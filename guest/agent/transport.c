@@ -57,7 +57,7 @@ static void open_console(void) {
     if (now_ms() > deadline) fatal("cannot open %s: %s", path, strerror(errno));
     usleep(2000);
   }
-  connection_open(fd);
+  connection_open(fd, true);
 }
 
 static void open_vsock(unsigned port) {
@@ -84,7 +84,7 @@ void open_transport(const char *where) {
     kind = GIVEN;
     int fd = atoi(where + 3);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    connection_open(fd);
+    connection_open(fd, false);
   } else {
     fatal("supermachine.agent=%s is not understood", where);
   }
@@ -105,7 +105,7 @@ static void accept_connection(struct source *source, uint32_t events) {
   int fd;
   while ((fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
     close_source(&knock);
-    connection_open(fd);
+    connection_open(fd, false);
   }
 }
 
@@ -116,7 +116,7 @@ static void knock_answered(struct source *source, uint32_t events) {
   getsockopt(source->fd, SOL_SOCKET, SO_ERROR, &error, &size);
   if (error == 0) {
     int fd = fcntl(source->fd, F_DUPFD_CLOEXEC, 10);
-    if (fd >= 0) connection_open(fd);
+    if (fd >= 0) connection_open(fd, false);
   }
   close_source(source);
 }

@@ -133,11 +133,11 @@ test("list() gives names and what they are", { skip }, async () => {
   assert.equal(entries[0]?.mode, 0o600);
 });
 
-test("a directory of three thousand files is listed", { skip }, async () => {
+test("a listing that needs several frames is whole", { skip }, async () => {
   const folder = join(served.root, "tmp/many");
   mkdirSync(folder);
-  for (let i = 0; i < 3000; i++) writeFileSync(join(folder, `file-${i}`), "");
-  assert.equal((await served.agent.list("/tmp/many")).length, 3000);
+  for (let i = 0; i < 500; i++) writeFileSync(join(folder, `${"n".repeat(230)}-${i}`), "");
+  assert.equal((await served.agent.list("/tmp/many")).length, 500);
   await served.agent.remove("/tmp/many", { recursive: true });
 });
 
