@@ -19,12 +19,17 @@ static struct source connection = {-1, ready};
 static uint8_t in[IN_BYTES], out[OUT_BYTES];
 static size_t in_length, out_head, out_tail;
 static bool in_session, readable, writable, hung_up, connection_is_shared;
+/*
+ * A console port reads as ended while no host has it open. That counts once: the first bytes of the next host can
+ * arrive before the kernel has been told that there is one.
+ */
+static bool host_is_away;
 
 void connection_open(int fd, bool shared) {
   connection_close();
   connection_is_shared = shared;
   connection.fd = fd;
-  readable = writable = true;
+  readable = writable = host_is_away = true;
   if (watch(&connection, EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0) transport_lost();
 }
 
@@ -43,6 +48,7 @@ static void ready(struct source *source, uint32_t events) {
   (void)source;
   if (events & EPOLLIN) readable = true;
   if (events & EPOLLOUT) writable = true;
+  if (!(events & EPOLLHUP)) host_is_away = false;
   if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) hung_up = true;
 }
 
@@ -163,6 +169,8 @@ static bool receive(void) {
     }
     if (got <= 0) {
       readable = false;
+      if (got == 0 && connection_is_shared && host_is_away) return true;
+      host_is_away = true;
       return false;
     }
     if (in_session && starts_anew(in + in_length, (size_t)got)) {
