@@ -1,5 +1,5 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { deferred } from "./deferred.ts";
+import { deferred } from "../streams/deferred.ts";
 import { encodeFrame, type Frame, FrameDecoder, readCredit } from "./frames.ts";
 import { checkVersion, encodePreamble, PreambleScanner, randomNonce } from "./preamble.ts";
 import {

@@ -1,6 +1,6 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { ByteQueue } from "./byte-queue.ts";
-import { type Deferred, deferred } from "./deferred.ts";
+import { ByteQueue } from "../streams/byte-queue.ts";
+import { type Deferred, deferred } from "../streams/deferred.ts";
 import { type Attempt, readOutcome } from "./failures.ts";
 import type { Frame } from "./frames.ts";
 import type { AgentLink, LinkStream, StreamListener } from "./link.ts";

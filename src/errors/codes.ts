@@ -39,6 +39,8 @@ export const errorCodes = {
   TIMEOUT: "An operation took longer than its limit",
   ABORTED: "The caller aborted the operation",
   FILE_ERROR: "A file operation failed in the guest; `errno` says why",
+  CONNECTION_REFUSED: "Nothing in the guest accepts connections on the port",
+  CONNECTION_LOST: "A connection into the guest broke off",
   PORT_IN_USE: "A host port to publish is taken",
   NATIVE_CALL_FAILED: "A system call failed in a way nothing above it expected",
   HYPERVISOR: "The hypervisor refused or failed a request",

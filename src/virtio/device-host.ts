@@ -1,3 +1,4 @@
+import { GuestFault } from "../memory/guest-fault.ts";
 import type { GuestMemory } from "../memory/guest-memory.ts";
 import * as v from "./constants.ts";
 import type { InterruptLine, VirtioDevice, VirtioSession } from "./device.ts";
@@ -10,6 +11,8 @@ export interface DeviceHostOptions {
   readonly memory: GuestMemory;
   readonly registers: r.TransportRegisters;
   readonly interrupt: InterruptLine;
+  /** Runs a task when others had their turn: `setImmediate` where there is an event loop. Default: a microtask. */
+  readonly defer?: (task: () => void) => void;
 }
 
 /** What every device of ours offers, besides the features of its type. */
@@ -80,7 +83,14 @@ export class DeviceHost implements TransportHooks {
   }
 
   notify(queue: number): void {
-    if (this.#isActive && this.#queues[queue] !== undefined && !this.#isBroken) this.device.onQueue(queue);
+    if (!this.#isActive || this.#queues[queue] === undefined || this.#isBroken) return;
+    try {
+      this.device.onQueue(queue);
+    } catch (error) {
+      // Memory that a request named was taken away meanwhile.
+      if (!(error instanceof GuestFault)) throw error;
+      this.#needsReset(`queue ${queue}: ${error.message}`);
+    }
   }
 
   writeConfig(offset: number, data: Uint8Array): void {
@@ -157,8 +167,15 @@ export class DeviceHost implements TransportHooks {
         Atomics.add(this.#words, r.CONFIG_GENERATION, 1);
         this.#interrupt(v.INTERRUPT_CONFIGURATION_CHANGE);
       },
+      again: (queue) => this.#again(queue),
       needsReset: (reason) => this.#needsReset(reason),
     };
+  }
+
+  /** By then another driver may have the device; to be told of a queue where nothing waits does no harm. */
+  #again(queue: number): void {
+    const { defer = (task: () => void) => void Promise.resolve().then(task) } = this.#options;
+    defer(() => this.notify(queue));
   }
 
   #driverFeatures(): bigint {

@@ -32,6 +32,11 @@ export interface VirtioSession {
   readonly features: bigint;
   /** Publishes the device's configuration space anew, and interrupts the driver. */
   configChanged(): void;
+  /**
+   * Calls `onQueue` once more, after others had their turn: for a device that stops in the middle of a queue which the
+   * driver may be refilling without end.
+   */
+  again(queue: number): void;
   /** The driver has broken the device's rules: nothing more is taken from it until it resets the device. */
   needsReset(reason: string): void;
 }

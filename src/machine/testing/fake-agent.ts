@@ -1,4 +1,4 @@
-import { type Deferred, deferred } from "../../agent/deferred.ts";
+import { type Deferred, deferred } from "../../streams/deferred.ts";
 import type {
   Agent,
   AgentConnection,

@@ -1,5 +1,5 @@
 import { PassThrough } from "node:stream";
-import { deferred } from "../../agent/deferred.ts";
+import { deferred } from "../../streams/deferred.ts";
 import type {
   Engine,
   EngineConfig,
