@@ -1,4 +1,3 @@
-import { type Deferred, deferred } from "../../streams/deferred.ts";
 import type {
   Agent,
   AgentConnection,
@@ -10,6 +9,7 @@ import type {
   GuestSetup,
 } from "../../agent/requests.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import { type Deferred, deferred } from "../../streams/deferred.ts";
 
 /** What a fake command sees. Returns its exit status. */
 export interface FakeProcess {

@@ -1,5 +1,4 @@
 import { PassThrough } from "node:stream";
-import { deferred } from "../../streams/deferred.ts";
 import type {
   Engine,
   EngineConfig,
@@ -8,6 +7,7 @@ import type {
   EngineSupport,
   GuestDevices,
 } from "../../engine/engine.ts";
+import { deferred } from "../../streams/deferred.ts";
 import type { AgentHub } from "../agent-hub.ts";
 import { FakeAgent } from "./fake-agent.ts";
 
