@@ -394,7 +394,6 @@ static void decide_result(struct stream *s) {
 
 /* Output that background processes still hold open: read and dropped, so that they neither block nor get SIGPIPE. */
 #define MAX_DRAINS 512
-static size_t drains;
 
 static void drain(struct source *source, uint32_t events) {
   (void)events;
@@ -402,8 +401,6 @@ static void drain(struct source *source, uint32_t events) {
   ssize_t got = read(source->fd, nowhere, sizeof nowhere);
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
   close_source(source);
-  /* Not freed here: the loop may hold another event for it. It is small, and reused. */
-  drains--;
 }
 
 static void drain_output(struct output *o) {
@@ -415,7 +412,6 @@ static void drain_output(struct output *o) {
   close_source(&o->source);
   if (fd < 0) return;
   *slot = (struct source){fd, drain};
-  drains++;
   watch_level(slot, EPOLLIN);
 }
 

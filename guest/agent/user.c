@@ -31,7 +31,6 @@ static bool next_entry(char **text, char **fields, size_t count) {
   for (size_t i = 0; i < count; i++) {
     char *field = i + 1 < count ? strsep(&line, ":") : line;
     fields[i] = field ? field : end;
-    if (!line) line = NULL;
   }
   return true;
 }
