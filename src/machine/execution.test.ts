@@ -171,6 +171,7 @@ test("misuse is a TypeError", async () => {
   await assert.rejects(async () => await exec([]), TypeError);
   await assert.rejects(async () => await exec("ls" as unknown as string[]), TypeError);
   await assert.rejects(async () => await exec(["a\0b"]), TypeError);
+  await assert.rejects(async () => await exec(["cat"], { input: "x", stdin: "pipe" }), TypeError);
 });
 
 test("a terminal has a size, a TERM, and can be resized", async () => {

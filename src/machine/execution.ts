@@ -203,6 +203,8 @@ function execRequest(link: MachineLink, argv: readonly string[], options: Intern
   for (const word of [...argv, ...Object.entries(options.env ?? {}).flat()])
     if (typeof word !== "string" || word.includes("\0"))
       throw new TypeError("A command's arguments and environment are strings without NUL characters");
+  if (options.stdin === "pipe" && options.input !== undefined)
+    throw new TypeError('A command gets its input from "input" or through a pipe, not both');
   const { defaults } = link;
   const size = options.tty === true ? { columns: 80, rows: 24 } : options.tty;
   const terminal = size === undefined || size === false ? undefined : size;

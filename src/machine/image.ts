@@ -195,7 +195,10 @@ export const Image: ImageStoreFacade = {
     await images.remove(reference, { rootfsKey });
   },
 
-  prune: async (options = {}) => ({ freedBytes: (await storeOf(options).prune({ rootfsKey })).bytes }),
+  prune: async (options = {}) => {
+    await new MachineRegistry(new Home(options.home)).sweep();
+    return { freedBytes: (await storeOf(options).prune({ rootfsKey })).bytes };
+  },
 
   import: async ({ source, name, ...options }) => {
     const { platform, onProgress, signal } = options;

@@ -8,6 +8,7 @@ import {
   readlink,
   rename,
   rm,
+  stat,
   symlink,
   unlink,
 } from "node:fs/promises";
@@ -147,6 +148,22 @@ export class MachineRegistry {
     if (own || short) await rm(runDirectory, { recursive: true, force: true });
   }
 
+  /**
+   * Deletes what is in the way of nobody but takes space: folders whose creation was cut short before they got a record,
+   * and everything that `list` settles.
+   */
+  async sweep(): Promise<void> {
+    await this.list();
+    for (const name of await entries(this.#home.machines)) {
+      const folder = this.folder(name);
+      if (!/^[0-9a-f]{12}$/.test(name)) continue;
+      // A record that cannot be read may be another version's, and its machine may run.
+      if ((await stat(join(folder, "machine.json")).catch(ignoreMissing)) !== undefined) continue;
+      const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: Date.now() }));
+      if (Date.now() - mtimeMs > abandonedMs) await rm(folder, { recursive: true, force: true });
+    }
+  }
+
   async #settle(record: MachineRecord): Promise<MachineRecord | undefined> {
     if (record.guest !== undefined && (await isAlive(record.guest)))
       process.kill(record.guest.pid, "SIGKILL");
@@ -195,6 +212,9 @@ export class MachineRegistry {
     return join(this.#home.machines, ".names", name);
   }
 }
+
+/** A folder gets its record within moments of its creation. */
+const abandonedMs = 60 * 60 * 1000;
 
 /** sun_path holds 108 bytes with its final NUL (unix(7)); the longest socket name in this folder is shorter than this. */
 const longestRunDirectory = 108 - 1 - 40;
