@@ -58,19 +58,13 @@ export class DeviceHost implements TransportHooks {
   }
 
   activate(): boolean {
-    return this.restore([]);
+    return this.#goLive([]);
   }
 
-  /** `activate`, with queues that go on where they stood. */
+  /** `activate`, with queues that go on where they stood. What waits in them is looked for: nobody notifies again. */
   restore(positions: readonly (VirtQueuePosition | undefined)[]): boolean {
-    if (this.#isActive) return false;
-    this.#queues = this.device.queueSizes.map(() => undefined);
-    for (const index of this.#queues.keys()) {
-      if (Atomics.load(this.#words, r.queueWord(index, r.QUEUE_READY)) === 0) continue;
-      if (!this.#makeQueue(index, positions[index])) return false;
-    }
-    this.#isActive = true;
-    this.device.activate(this.#session());
+    if (!this.#goLive(positions)) return false;
+    for (const index of this.#queues.keys()) this.#again(index);
     return true;
   }
 
@@ -95,6 +89,7 @@ export class DeviceHost implements TransportHooks {
 
   writeConfig(offset: number, data: Uint8Array): void {
     this.device.writeConfig?.(offset, data);
+    this.#publishConfig();
   }
 
   get #words(): Int32Array {
@@ -130,6 +125,18 @@ export class DeviceHost implements TransportHooks {
     const { config } = this.device;
     this.#options.registers.config.set(config);
     Atomics.store(this.#words, r.CONFIG_LENGTH, config.length);
+  }
+
+  #goLive(positions: readonly (VirtQueuePosition | undefined)[]): boolean {
+    if (this.#isActive) return false;
+    this.#queues = this.device.queueSizes.map(() => undefined);
+    for (const index of this.#queues.keys()) {
+      if (Atomics.load(this.#words, r.queueWord(index, r.QUEUE_READY)) === 0) continue;
+      if (!this.#makeQueue(index, positions[index])) return false;
+    }
+    this.#isActive = true;
+    this.device.activate(this.#session());
+    return true;
   }
 
   #makeQueue(index: number, position?: VirtQueuePosition): boolean {

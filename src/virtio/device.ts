@@ -19,6 +19,11 @@ export interface VirtioDevice {
   deactivate(): void;
   /** The driver has put something into this queue: drain it. */
   onQueue(index: number): void;
+  /**
+   * Resolves when no request is under way. Absent where requests are always answered at once. With the processors
+   * paused, the device can be saved afterwards.
+   */
+  settled?(): Promise<void>;
   /** The driver wrote to the configuration space; absent where nothing there can be written. */
   writeConfig?(offset: number, data: Uint8Array): void;
 }

@@ -138,6 +138,17 @@ test("2.7.6: a driver index too far ahead, or a head outside the table, stops th
   assert.equal(needsReset(outside), true);
 });
 
+test("2.7.13: a driver that reuses entries which the device still has is stopped", () => {
+  const it = rig();
+  const queue = it.host.device instanceof EchoDevice ? it.host.device.session?.queue(1) : undefined;
+  for (let round = 0; round < 5; round++) {
+    it.driver.addRaw(1, [{ address: 0x1000, length: 1, flags: 0, next: 0 }]);
+    queue?.pop();
+  }
+  assert.equal(queue?.outstanding, 4);
+  assert.equal(needsReset(it), true);
+});
+
 test("a whole ring of requests comes back after one notification", () => {
   const it = rig();
   for (let request = 0; request < 8; request++)

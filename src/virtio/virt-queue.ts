@@ -63,11 +63,18 @@ export class VirtQueue {
     return { nextAvailable: this.#nextAvailable, nextUsed: this.#nextUsed };
   }
 
+  /** Requests that were taken and have not been returned. */
+  get outstanding(): number {
+    return (this.#nextAvailable - this.#nextUsed) & 0xffff;
+  }
+
   /** The next request, validated whole; undefined when there is none, and then the driver's next one will notify. */
   pop(): DescriptorChain | undefined {
     if (this.#broken) return undefined;
     try {
       if (this.#pending() === 0 && !this.#armNotification()) return undefined;
+      // Section 2.7.13: an entry is the driver's again only when it has been used. So much for what devices have to hold.
+      if (this.outstanding >= this.size) return this.#fault("more requests than the queue has entries");
       return this.#take();
     } catch (error) {
       if (!(error instanceof GuestFault)) throw error;

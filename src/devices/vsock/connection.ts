@@ -2,8 +2,8 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { ByteQueue } from "../../streams/byte-queue.ts";
 import { deferred } from "../../streams/deferred.ts";
+import { SendQueue } from "../../streams/send-queue.ts";
 import * as p from "./packet.ts";
-import { SendQueue } from "./send-queue.ts";
 
 /** A byte stream between the host and a socket in the guest. */
 export interface Connection {

@@ -1,6 +1,6 @@
-import { type Deferred, deferred } from "../../streams/deferred.ts";
+import { type Deferred, deferred } from "./deferred.ts";
 
-/** Bytes on their way to the guest, held by reference until the guest has them. */
+/** Bytes on their way to a slow taker, held by reference until they have been taken. */
 export class SendQueue {
   #writes: { bytes: Uint8Array; readonly done: Deferred<void> }[] = [];
 
