@@ -79,6 +79,7 @@ export interface AgentExec {
   cancel(): void;
 }
 
+/** What a path in the guest is. */
 export type FileType =
   | "file"
   | "directory"
@@ -88,6 +89,7 @@ export type FileType =
   | "fifo"
   | "socket";
 
+/** What `stat` tells of a path in the guest. */
 export interface FileStat {
   readonly type: FileType;
   readonly size: number;
@@ -101,6 +103,7 @@ export interface FileStat {
   readonly target?: string;
 }
 
+/** One entry of a directory. */
 export interface DirectoryEntry extends FileStat {
   readonly name: string;
 }
@@ -132,6 +135,7 @@ export interface Agent {
     content: AsyncIterable<Uint8Array>,
     options?: { mode?: number; append?: boolean },
   ): Promise<void>;
+  /** Follows a symbolic link unless `followSymlinks` is false. */
   stat(path: string, options?: { followSymlinks?: boolean }): Promise<FileStat>;
   list(path: string): Promise<DirectoryEntry[]>;
   mkdir(path: string, options?: { parents?: boolean; mode?: number }): Promise<void>;

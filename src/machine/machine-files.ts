@@ -21,7 +21,7 @@ const pieceBytes = 64 * 1024;
  * await using machine = await Machine.create("busybox");
  * await machine.files.write("/tmp/a/note.txt", "hello", { parents: true });
  * console.log(await machine.files.readText("/tmp/a/note.txt")); // hello
- * console.log((await machine.files.list("/tmp/a")).map(({ name }) => name)); // [ "note.txt" ]
+ * for (const { name } of await machine.files.list("/tmp/a")) console.log(name); // note.txt
  * ```
  */
 export class MachineFiles {
@@ -32,7 +32,17 @@ export class MachineFiles {
     this.#link = link;
   }
 
-  /** All of a file. @throws SupermachineError `FILE_ERROR`, also when it is longer than `maxBytes` (default 512 MiB). */
+  /**
+   * All of a file.
+   *
+   * @throws SupermachineError `FILE_ERROR`, also when it is longer than `maxBytes` (default 512 MiB).
+   *
+   * @example
+   * ```ts
+   * const bytes = await machine.files.read("/bin/busybox");
+   * console.log(bytes[0] === 0x7f); // true
+   * ```
+   */
   async read(path: string, options: { maxBytes?: number | undefined } = {}): Promise<Uint8Array> {
     const limit = options.maxBytes ?? defaultMaxBytes;
     const chunks: Uint8Array[] = [];
@@ -49,12 +59,28 @@ export class MachineFiles {
     return Buffer.concat(chunks, length);
   }
 
-  /** All of a UTF-8 file. */
+  /**
+   * All of a UTF-8 file; `maxBytes` as of `read`.
+   *
+   * @example
+   * ```ts
+   * console.log((await machine.files.readText("/etc/passwd")).includes("root:")); // true
+   * ```
+   */
   async readText(path: string, options: { maxBytes?: number | undefined } = {}): Promise<string> {
     return new TextDecoder().decode(await this.read(path, options));
   }
 
-  /** A file's bytes as they arrive; `offset` and `length` in bytes. */
+  /**
+   * A file's bytes as they arrive; `offset` and `length` in bytes.
+   *
+   * @example
+   * ```ts
+   * let size = 0;
+   * for await (const chunk of machine.files.readStream("/bin/busybox", { length: 1000 })) size += chunk.length;
+   * console.log(size); // 1000
+   * ```
+   */
   async *readStream(
     path: string,
     range: { offset?: number; length?: number } = {},
@@ -70,6 +96,12 @@ export class MachineFiles {
    * Creates or replaces a file.
    *
    * @param options `mode`: permission bits of a new file, default 0o644. `parents`: create missing directories.
+   *
+   * @example
+   * ```ts
+   * await machine.files.write("/srv/app/start", "#!/bin/sh\necho started\n", { mode: 0o755, parents: true });
+   * console.log((await machine.exec(["/srv/app/start"])).stdout); // started
+   * ```
    */
   async write(
     path: string,
@@ -79,17 +111,42 @@ export class MachineFiles {
     await this.#write(path, content, options);
   }
 
-  /** Adds to the end of a file, and creates it when missing. */
+  /**
+   * Adds to the end of a file, and creates it when missing.
+   *
+   * @example
+   * ```ts
+   * await machine.files.append("/tmp/log", "one\n");
+   * await machine.files.append("/tmp/log", "two\n");
+   * console.log((await machine.exec(["wc", "-l", "/tmp/log"])).stdout); // 2 /tmp/log
+   * ```
+   */
   async append(path: string, content: FileContent): Promise<void> {
     await this.#write(path, content, { append: true });
   }
 
-  /** What a path is; of a symbolic link itself unless `followSymlinks`. */
+  /**
+   * What a path is; of a symbolic link itself unless `followSymlinks`.
+   *
+   * @example
+   * ```ts
+   * const { type, mode, uid } = await machine.files.stat("/tmp");
+   * console.log(type, mode.toString(8), uid); // directory 1777 0
+   * ```
+   */
   stat(path: string, options: { followSymlinks?: boolean } = {}): Promise<FileStat> {
-    return this.#ask((agent) => agent.stat(guestPath(path), options));
+    const { followSymlinks = false } = options;
+    return this.#ask((agent) => agent.stat(guestPath(path), { followSymlinks }));
   }
 
-  /** Whether there is anything at a path, a dangling link included. */
+  /**
+   * Whether there is anything at a path, a dangling link included.
+   *
+   * @example
+   * ```ts
+   * console.log(await machine.files.exists("/etc/nothing")); // false
+   * ```
+   */
   async exists(path: string): Promise<boolean> {
     try {
       await this.stat(path);
@@ -101,41 +158,114 @@ export class MachineFiles {
     }
   }
 
-  /** A directory's entries, without "." and "..", sorted by name. */
+  /**
+   * A directory's entries, without "." and "..", sorted by name.
+   *
+   * @example
+   * ```ts
+   * for (const { name, type } of await machine.files.list("/home")) console.log(name, type); // guest directory
+   * ```
+   */
   async list(path: string): Promise<DirectoryEntry[]> {
     const entries = await this.#ask((agent) => agent.list(guestPath(path)));
     return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** `parents`: also the directories above, and no failure when it exists. `mode`: default 0o755. */
+  /**
+   * Creates a directory.
+   *
+   * @param options `parents`: also the directories above, and no failure when it exists. `mode`: default 0o755.
+   *
+   * @example
+   * ```ts
+   * await machine.files.mkdir("/srv/data/in", { parents: true });
+   * console.log(await machine.files.exists("/srv/data")); // true
+   * ```
+   */
   mkdir(path: string, options: { parents?: boolean; mode?: number } = {}): Promise<void> {
     return this.#ask((agent) => agent.mkdir(guestPath(path), options));
   }
 
-  /** `recursive`: also a directory with its content. `force`: no failure when there is nothing. */
+  /**
+   * Removes a file, a link or an empty directory.
+   *
+   * @param options `recursive`: also a directory with its content. `force`: no failure when there is nothing.
+   *
+   * @example
+   * ```ts
+   * await machine.files.remove("/srv/old", { recursive: true, force: true });
+   * console.log(await machine.files.exists("/srv/old")); // false
+   * ```
+   */
   remove(path: string, options: { recursive?: boolean; force?: boolean } = {}): Promise<void> {
     return this.#ask((agent) => agent.remove(guestPath(path), options));
   }
 
-  /** Moves within one file system; replaces a file at the new path. */
+  /**
+   * Moves within one file system; replaces a file at the new path.
+   *
+   * @example
+   * ```ts
+   * await machine.files.write("/tmp/draft", "text");
+   * await machine.files.rename("/tmp/draft", "/tmp/final");
+   * console.log(await machine.files.readText("/tmp/final")); // text
+   * ```
+   */
   rename(from: string, to: string): Promise<void> {
     return this.#ask((agent) => agent.rename(guestPath(from), guestPath(to)));
   }
 
+  /**
+   * Sets a path's permission bits, set-id and sticky bits included; follows symbolic links.
+   *
+   * @example
+   * ```ts
+   * await machine.files.write("/tmp/secret", "x");
+   * await machine.files.chmod("/tmp/secret", 0o600);
+   * console.log((await machine.files.stat("/tmp/secret")).mode.toString(8)); // 600
+   * ```
+   */
   chmod(path: string, mode: number): Promise<void> {
     return this.#ask((agent) => agent.chmod(guestPath(path), mode));
   }
 
+  /**
+   * Sets a path's owner and group, by number.
+   *
+   * @example
+   * ```ts
+   * await machine.files.write("/tmp/mine", "x");
+   * await machine.files.chown("/tmp/mine", { uid: 1000, gid: 1000 });
+   * console.log((await machine.files.stat("/tmp/mine")).uid); // 1000
+   * ```
+   */
   chown(path: string, owner: { uid: number; gid: number }): Promise<void> {
     return this.#ask((agent) => agent.chown(guestPath(path), owner.uid, owner.gid));
   }
 
-  /** Creates a symbolic link at `path` that says `target`. */
+  /**
+   * Creates a symbolic link at `path` that says `target`.
+   *
+   * @example
+   * ```ts
+   * await machine.files.symlink("/bin/busybox", "/tmp/shortcut");
+   * console.log((await machine.files.stat("/tmp/shortcut")).type); // symlink
+   * ```
+   */
   symlink(target: string, path: string): Promise<void> {
     return this.#ask((agent) => agent.symlink(target, guestPath(path)));
   }
 
-  /** A tar stream (pax) of a file, or of what is in a directory. */
+  /**
+   * A tar stream (pax) of a file, or of what is in a directory.
+   *
+   * @example
+   * ```ts
+   * const { createWriteStream } = await import("node:fs");
+   * const { pipeline } = await import("node:stream/promises");
+   * await pipeline(machine.files.readTar("/etc"), createWriteStream("etc.tar"));
+   * ```
+   */
   async *readTar(path: string): AsyncGenerator<Uint8Array> {
     try {
       yield* this.#link.agent().readTar(guestPath(path));
@@ -144,7 +274,17 @@ export class MachineFiles {
     }
   }
 
-  /** Unpacks a tar stream into an existing directory; its entries can not leave that directory. */
+  /**
+   * Unpacks a tar stream into an existing directory; its entries can not leave that directory.
+   *
+   * @example
+   * ```ts
+   * // A copy within the machine, by way of this process.
+   * await machine.files.mkdir("/tmp/copy-of-etc");
+   * await machine.files.writeTar("/tmp/copy-of-etc", machine.files.readTar("/etc"));
+   * console.log(await machine.files.exists("/tmp/copy-of-etc/passwd")); // true
+   * ```
+   */
   writeTar(path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
     return this.#ask((agent) => agent.writeTar(guestPath(path), content));
   }
@@ -152,12 +292,26 @@ export class MachineFiles {
   /**
    * Copies a file or a directory of this host into the machine, by `cp -r`'s rule: into `guest` when that is a
    * directory, else to that name. Permission bits are kept; owners become root.
+   *
+   * @example
+   * ```ts
+   * await machine.files.copyIn("package.json", "/tmp");
+   * console.log(await machine.files.exists("/tmp/package.json")); // true
+   * ```
    */
   copyIn(host: string, guest: string): Promise<void> {
     return copyIn(this, host, guestPath(guest));
   }
 
-  /** Copies a file or a directory of the machine to this host, by the same rule. Owners and set-id bits are not kept. */
+  /**
+   * Copies a file or a directory of the machine to this host, by the same rule. Owners and set-id bits are not kept.
+   *
+   * @example
+   * ```ts
+   * await machine.shell("mkdir -p /srv/results && echo 42 >/srv/results/answer");
+   * await machine.files.copyOut("/srv/results", "results");
+   * ```
+   */
   copyOut(guest: string, host: string): Promise<void> {
     return copyOut(this, guestPath(guest), host);
   }

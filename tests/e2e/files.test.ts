@@ -61,6 +61,10 @@ describe("files", () => {
     await machine.files.chown("/tmp/tree/y", { uid: 70_000, gid: 80_000 });
     await machine.files.chmod("/tmp/tree/y", 0o4711);
     await machine.files.symlink("y", "/tmp/tree/link");
+    assert.equal((await machine.files.stat("/tmp/tree/link")).target, "y");
+    assert.equal((await machine.files.stat("/tmp/tree/link", { followSymlinks: true })).type, "file");
+    await machine.files.symlink("nowhere", "/tmp/dangling");
+    assert.equal(await machine.files.exists("/tmp/dangling"), true);
     assert.equal(
       (await machine.exec(["stat", "-c", "%a %u %g", "/tmp/tree/y"])).stdout,
       "4711 70000 80000\n",
