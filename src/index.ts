@@ -1,11 +1,14 @@
+export type { EngineSupport } from "./engine/engine.ts";
 export { type ErrorCode, errorCodes } from "./errors/codes.ts";
-export { SupermachineError, type WireError } from "./errors/supermachine-error.ts";
+export { type ErrorDetails, SupermachineError, type WireError } from "./errors/supermachine-error.ts";
 export { type Diagnosis, type DoctorCheck, doctor } from "./machine/doctor.ts";
 export type { Execution } from "./machine/execution.ts";
 export {
   Image,
   type ImageDetails,
   type ImageInfo,
+  type ImageLayer,
+  type ImageStoreFacade,
   type ImportOptions,
   type PullOptions,
 } from "./machine/image.ts";

@@ -1,6 +1,11 @@
 /**
  * Every stable error code, with the situation it names. `docs/errors.md` explains each to users; the docs check
  * fails when the two lists differ.
+ *
+ * @example
+ * ```ts
+ * console.log(errorCodes.NO_SPACE); // The disk is full
+ * ```
  */
 export const errorCodes = {
   INVALID_ARGUMENT: "An option or argument has an unusable value",
@@ -48,4 +53,5 @@ export const errorCodes = {
   INTERNAL: "A fault in supermachine itself",
 } as const;
 
+/** One of the stable error codes. */
 export type ErrorCode = keyof typeof errorCodes;

@@ -33,10 +33,14 @@ export interface WireError {
  * ```
  */
 export class SupermachineError extends Error {
+  /** What happened; stable from version to version. */
   readonly code: ErrorCode;
+  /** What the user can do about it. */
   readonly hint: string | undefined;
+  /** Fields to act on: `errno`, `entry`, `console`, `exitCode` ... */
   readonly data: Readonly<Record<string, unknown>>;
 
+  /** `message`: what was attempted, on what. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = "SupermachineError";
@@ -51,6 +55,15 @@ export class SupermachineError extends Error {
     return typeof value === "object" && value !== null && brand in value;
   }
 
+  /**
+   * The error as plain data, causes included; what `JSON.stringify` uses.
+   *
+   * @example
+   * ```ts
+   * const error = new SupermachineError("NO_SPACE", "Writing '/x' failed");
+   * console.log(JSON.stringify(error)); // {"code":"NO_SPACE","message":"Writing '/x' failed"}
+   * ```
+   */
   toJSON(): WireError {
     const wire: WireError = { code: this.code, message: this.message };
     if (this.hint !== undefined) wire.hint = this.hint;
@@ -60,7 +73,15 @@ export class SupermachineError extends Error {
     return wire;
   }
 
-  /** Rebuilds an error from its wire form. Anything malformed becomes `INTERNAL` rather than a second failure. */
+  /**
+   * Rebuilds an error from its wire form. Anything malformed becomes `INTERNAL` rather than a second failure.
+   *
+   * @example
+   * ```ts
+   * const error = SupermachineError.fromJSON(JSON.parse('{"code":"NO_SPACE","message":"Writing failed"}'));
+   * console.log(error.code); // NO_SPACE
+   * ```
+   */
   static fromJSON(value: unknown): SupermachineError {
     if (typeof value !== "object" || value === null) return new SupermachineError("INTERNAL", String(value));
     const { code, message, hint, data, cause } = value as Partial<WireError>;

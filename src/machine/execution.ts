@@ -21,7 +21,7 @@ const inputPieceBytes = 64 * 1024;
  *
  * await using machine = await Machine.create("busybox");
  * const execution = machine.exec(["sh", "-c", "for i in 1 2 3; do echo $i; done"]);
- * for await (const chunk of execution.stdout) process.stdout.write(chunk);
+ * for await (const chunk of execution.stdout) process.stdout.write(chunk); // 1 2 3
  * console.log((await execution).exitCode); // 0
  * ```
  */
@@ -60,13 +60,33 @@ export class Execution<Output extends string | Uint8Array = string>
     this.#recordFirst();
   }
 
-  /** The command's standard input. @throws TypeError unless the command was started with `stdin: "pipe"`. */
+  /**
+   * The command's standard input.
+   *
+   * @throws TypeError unless the command was started with `stdin: "pipe"`.
+   *
+   * @example
+   * ```ts
+   * const execution = machine.exec(["wc", "-c"], { stdin: "pipe" });
+   * execution.stdin.write("12345");
+   * execution.stdin.end("67890");
+   * console.log((await execution).stdout); // 10
+   * ```
+   */
   get stdin(): Writable {
     if (this.#stdin === undefined) throw new TypeError('The command was not started with stdin: "pipe"');
     return this.#stdin;
   }
 
-  /** Process id inside the guest; rejects when the command could not be started. */
+  /**
+   * Process id inside the guest; rejects when the command could not be started.
+   *
+   * @example
+   * ```ts
+   * await using execution = machine.exec(["sleep", "60"]);
+   * console.log((await execution.pid) > 1); // true
+   * ```
+   */
   get pid(): Promise<number> {
     return this.#exec.started.catch(async (error) => {
       throw await this.#explain(error);
@@ -77,6 +97,13 @@ export class Execution<Output extends string | Uint8Array = string>
    * Sends a signal to the command's process group: a name ("SIGINT", "INT") or Linux's number. Default SIGTERM.
    *
    * @throws SupermachineError `INVALID_ARGUMENT` when there is no such signal.
+   *
+   * @example
+   * ```ts
+   * const execution = machine.exec(["sleep", "60"]);
+   * await execution.kill("SIGINT");
+   * console.log((await execution).signal); // SIGINT
+   * ```
    */
   async kill(signal: string | number = "SIGTERM"): Promise<void> {
     const number = signalNumber(signal);
@@ -84,11 +111,22 @@ export class Execution<Output extends string | Uint8Array = string>
     this.#exec.signal(number);
   }
 
-  /** Tells the command's terminal its new size. Does nothing without a terminal. */
+  /**
+   * Tells the command's terminal its new size. Does nothing without a terminal.
+   *
+   * @example
+   * ```ts
+   * const execution = machine.exec(["sh", "-c", "read line; stty size"], { tty: true, stdin: "pipe" });
+   * execution.resize({ columns: 132, rows: 43 });
+   * execution.stdin.end("\n");
+   * console.log((await execution).stdout); // 43 132
+   * ```
+   */
   resize(size: { columns: number; rows: number }): void {
     if (this.#options.tty !== undefined && this.#options.tty !== false) this.#exec.resize(size);
   }
 
+  /** What `await` calls: resolves with the result when the command has ended. */
   // biome-ignore lint/suspicious/noThenProperty: an execution is awaitable by design
   then<Fulfilled = ExecResult<Output>, Rejected = never>(
     onFulfilled?: ((result: ExecResult<Output>) => Fulfilled | PromiseLike<Fulfilled>) | null,

@@ -151,8 +151,8 @@ export interface ImageStoreFacade {
    * ```ts
    * import { Image } from "supermachine";
    *
-   * const tar = "/tmp/rootfs.tar";
-   * await Image.import({ source: tar, name: "mine:1" }).catch((error) => console.log(error.message));
+   * const { reference } = await Image.import({ source: "rootfs.tar", name: "mine:1" });
+   * console.log(reference); // mine:1
    * ```
    */
   import(options: ImportOptions): Promise<ImageDetails>;

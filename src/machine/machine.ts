@@ -115,6 +115,7 @@ export class Machine implements AsyncDisposable {
     return this.#link.id;
   }
 
+  /** Its own, or two generated words. */
   get name(): string {
     return this.#link.name;
   }
@@ -134,15 +135,12 @@ export class Machine implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { Machine } from "supermachine";
-   *
-   * await using machine = await Machine.create("busybox");
    * const { exitCode, stderr } = await machine.exec(["ls", "/nowhere"]);
    * console.log(exitCode, stderr);
    *
    * const sort = machine.exec(["sort"], { stdin: "pipe" });
    * sort.stdin.end("b\na\n");
-   * for await (const chunk of sort.stdout) process.stdout.write(chunk); // a, b
+   * for await (const chunk of sort.stdout) process.stdout.write(chunk); // a b
    * ```
    */
   exec(argv: readonly string[], options: ExecOptions & { encoding: "buffer" }): Execution<Uint8Array>;
@@ -156,9 +154,6 @@ export class Machine implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { Machine } from "supermachine";
-   *
-   * await using machine = await Machine.create("busybox");
    * const { stdout } = await machine.run(["echo", "hello"]);
    * console.log(stdout); // hello
    * ```
@@ -180,9 +175,6 @@ export class Machine implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { Machine } from "supermachine";
-   *
-   * await using machine = await Machine.create("busybox");
    * const { stdout } = await machine.shell("seq 3 | tail -n 1", { check: true });
    * console.log(stdout); // 3
    * ```
@@ -200,9 +192,6 @@ export class Machine implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { Machine } from "supermachine";
-   *
-   * await using machine = await Machine.create("busybox");
    * await machine.shell("mkdir /www && echo hello >/www/index.html && httpd -p 8080 -h /www");
    * await using web = await machine.forward({ guestPort: 8080 });
    * console.log(await (await fetch(`http://127.0.0.1:${web.port}/`)).text()); // hello
@@ -233,9 +222,6 @@ export class Machine implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { Machine } from "supermachine";
-   *
-   * await using machine = await Machine.create("busybox");
    * const { state, engine, accelerator } = await machine.info();
    * console.log(state, engine, accelerator);
    * ```

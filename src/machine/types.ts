@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { FileStat, FileType } from "../agent/requests.ts";
+import type { DirectoryEntry, FileStat, FileType } from "../agent/requests.ts";
 import type { ImageConfig, PullPolicy } from "../image/image.ts";
 import type { ProgressListener } from "../progress/progress.ts";
 
@@ -269,4 +269,4 @@ export interface ForwardOptions {
 /** What may be written into a guest file. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Readable;
 
-export type { FileStat, FileType, ImageConfig, ProgressListener, PullPolicy };
+export type { DirectoryEntry, FileStat, FileType, ImageConfig, ProgressListener, PullPolicy };
