@@ -9,7 +9,7 @@ import { dirname, join, normalize, relative } from "node:path";
 const layers = [
   ["errors", "abi", "lifetime", "progress", "streams"],
   ["memory", "snapshot", "storage", "tar", "bus"],
-  ["virtio"],
+  ["virtio", "snapshot/host"],
   ["devices", "arch", "net"],
   ["hypervisor"],
   ["image", "rootfs", "agent", "kernel"],

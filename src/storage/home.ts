@@ -42,6 +42,11 @@ export class Home {
     return join(this.root, "machines");
   }
 
+  /** Snapshots by content, their names and keys; see docs/snapshot-format.md. */
+  get snapshots(): string {
+    return join(this.root, "snapshots");
+  }
+
   /** Unfinished files; anything here whose owner is dead may be deleted. */
   get temporary(): string {
     return join(this.root, "tmp");
