@@ -59,7 +59,7 @@ async function startHost(report) {
     rmSync(join(folder, `${name}.sock`), { force: true });
     daemon("/usr/lib/qemu/virtiofsd", [
       `--socket-path=${join(folder, `${name}.sock`)}`,
-      ...["-o", `source=/,cache=${cache},xattr,posix_lock,flock,sandbox=chroot`, "--thread-pool-size=4"],
+      ...["-o", `source=/,cache=${cache},xattr,sandbox=chroot`, "--thread-pool-size=4"],
     ]);
   }
   const deadline = Date.now() + bootDeadlineMs;

@@ -8,7 +8,7 @@ import { spec } from "node:test/reporters";
 
 /** Folders of compiled tests; `concurrency` is how many files run at once, `timeoutMs` the limit of one test. */
 const levels = {
-  unit: { folders: ["dist/src"], concurrency: 2, timeoutMs: 60_000 },
+  unit: { folders: ["dist/src", "dist/tools"], concurrency: 2, timeoutMs: 60_000 },
   tools: {
     folders: [
       "dist/tests/rootfs",

@@ -1,6 +1,7 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { Engine, EngineSupport } from "./engine.ts";
 import { qemuEngine } from "./qemu/engine.ts";
+import { vmmEngine } from "./vmm/engine.ts";
 
 /** An engine that can be used here, and what its probe said. */
 export interface SelectedEngine {
@@ -9,7 +10,7 @@ export interface SelectedEngine {
 }
 
 /** Every engine, the preferred first. */
-export const engines: readonly Engine[] = [qemuEngine];
+export const engines: readonly Engine[] = [vmmEngine, qemuEngine];
 
 /**
  * Chooses an engine: the named one, or with "auto" the first that is usable here.

@@ -44,6 +44,8 @@ export const RESET_PORT = 0x602;
 export const SLEEP_TYPE_S5 = 5;
 export const SLEEP_ENABLE = 0x20;
 export const RESET_VALUE = 1;
+/** Command port of the PC's keyboard controller, by which a kernel without ACPI resets. */
+export const KEYBOARD_PORT = 0x64;
 
 /** The pieces of RAM of a machine with this much memory. */
 export function ramRegions(

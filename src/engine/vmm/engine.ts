@@ -1,0 +1,31 @@
+import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
+import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
+import type { Engine, EngineConfig, EngineMachine, EngineSupport } from "../engine.ts";
+import { VmmMachine } from "./machine.ts";
+
+/** One for all machines of the process: however many there are, they take one thread of Node's pool. */
+const watch = new DescriptorWatch();
+
+/** Our own monitor, in this process, on the hypervisor of the host's kernel. */
+export const vmmEngine: Engine = {
+  name: "vmm",
+
+  async probe(): Promise<EngineSupport> {
+    const detail = "supermachine's own monitor";
+    if (process.platform !== "linux" || process.arch !== "x64")
+      return {
+        usable: false,
+        isolating: true,
+        detail,
+        reason: `it does not run on ${process.platform} ${process.arch} yet`,
+        remedy: "Use the engine 'qemu'",
+      };
+    const support = new KvmHypervisor().probe();
+    if (!support.usable) return { ...support, isolating: true, detail };
+    return { usable: true, accelerator: "kvm", isolating: true, detail: `${detail}, KVM` };
+  },
+
+  async start(config: EngineConfig): Promise<EngineMachine> {
+    return VmmMachine.start(config, watch);
+  },
+};

@@ -1,0 +1,21 @@
+import type { GuestDevices } from "../engine.ts";
+
+/** The agent listens here, and knocks at the same port of the host when it is ready. */
+export const agentPort = 1024;
+
+/** What the kernel is told; everything else it learns from ACPI. */
+export function kernelCommandLine(): string {
+  return [
+    "console=ttyS0 quiet panic=-1 random.trust_cpu=on swiotlb=noforce cryptomgr.notests no5lvl",
+    // The clock of KVM is the one that survives; there is no other hardware to look for.
+    "tsc=reliable no_timer_check noreplace-smp nomodule_probe",
+    `supermachine.agent=vsock:${agentPort} supermachine.modules=base,vsock`,
+  ].join(" ");
+}
+
+/** What the agent finds on this engine. */
+export const guestDevices: GuestDevices = {
+  modules: ["pmem", "fs", "rng"],
+  rootDevice: "/dev/pmem0",
+  dax: true,
+};

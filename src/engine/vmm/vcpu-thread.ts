@@ -1,0 +1,68 @@
+import { Worker } from "node:worker_threads";
+import { answerMonitor, type DeviceRequest } from "./mailbox.ts";
+import type { ExitCounts, VcpuEnd, VcpuMessage, VcpuThreadData } from "./vcpu-protocol.ts";
+
+export interface VcpuThreadOptions {
+  readonly data: VcpuThreadData;
+  /** Makes the vCPU leave the guest soon. */
+  readonly kick: () => void;
+  readonly onRequest: (request: DeviceRequest) => boolean;
+  readonly onConsole: (bytes: Uint8Array) => void;
+}
+
+/** How a vCPU's thread ended, and what it did until then. */
+export interface VcpuResult {
+  readonly end: VcpuEnd;
+  readonly exits: ExitCounts;
+}
+
+/** A loop around KVM_RUN needs little; the defaults would reserve for a whole program. */
+const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 32, stackSizeMb: 1 };
+
+/** The monitor's handle on a thread that runs one vCPU. */
+export class VcpuThread {
+  /** Resolves when the thread is gone and nothing of the vCPU is in use any more; never rejects. */
+  readonly ended: Promise<VcpuResult>;
+  readonly #options: VcpuThreadOptions;
+  readonly #worker: Worker;
+
+  constructor(options: VcpuThreadOptions) {
+    this.#options = options;
+    this.#worker = new Worker(new URL("./vcpu.worker.js", import.meta.url), {
+      workerData: options.data,
+      resourceLimits,
+      stdout: false,
+    });
+    this.ended = this.#watch();
+  }
+
+  /** Asks the thread to end; `ended` tells when it has. */
+  stop(): void {
+    // Pairs with the load in the vCPU's loop, which the kick makes it reach.
+    Atomics.store(new Int32Array(this.#options.data.stop), 0, 1);
+    this.#options.kick();
+  }
+
+  /** Ends the thread by force, wherever it is; for one that does not stop. */
+  terminate(): void {
+    void this.#worker.terminate();
+    // A thread inside a system call cannot be ended: make the call return.
+    this.#options.kick();
+  }
+
+  async #watch(): Promise<VcpuResult> {
+    let result: VcpuResult | undefined;
+    let failure = "its thread ended without a word";
+    this.#worker.on("message", (message: VcpuMessage) => {
+      if (message.kind === "ask") answerMonitor(this.#options.data.mailbox, this.#options.onRequest);
+      else if (message.kind === "console") this.#options.onConsole(message.bytes);
+      else result = message;
+    });
+    this.#worker.on("error", (error: Error) => {
+      failure = error.message;
+    });
+    await new Promise((resolve) => this.#worker.once("exit", resolve));
+    const { index } = this.#options.data.ticket;
+    return result ?? { end: { kind: "failed", detail: `vCPU ${index}: ${failure}` }, exits: {} };
+  }
+}

@@ -1,0 +1,90 @@
+import type { MmioDeviceSlot } from "../../arch/x64/acpi/dsdt.ts";
+import {
+  VIRTIO_GSI_START,
+  VIRTIO_MMIO_START,
+  VIRTIO_MMIO_STRIDE,
+  VIRTIO_SLOTS,
+} from "../../arch/x64/layout.ts";
+import { gsi } from "../../hypervisor/irq-line.ts";
+import type { Vm } from "../../hypervisor/vm.ts";
+import { DisposalStack } from "../../lifetime/disposal-stack.ts";
+import { gpa } from "../../memory/address.ts";
+import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
+import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
+import type { VirtioDevice } from "../../virtio/device.ts";
+import { DeviceHost } from "../../virtio/device-host.ts";
+import { transportRegisters, transportRegistersLength } from "../../virtio/transport-registers.ts";
+import type { DeviceRequest } from "./mailbox.ts";
+
+/** The machine's virtio-mmio slots: their registers, and the devices that are plugged in. */
+export class VirtioSlots implements Disposable {
+  readonly registers: SharedArrayBuffer = new SharedArrayBuffer(VIRTIO_SLOTS * transportRegistersLength);
+  readonly #vm: Vm;
+  readonly #watch: DescriptorWatch;
+  readonly #hosts: (DeviceHost | undefined)[] = [];
+  readonly #owned: DisposalStack = new DisposalStack();
+
+  constructor(vm: Vm, watch: DescriptorWatch) {
+    this.#vm = vm;
+    this.#watch = watch;
+  }
+
+  /** Where each slot is, plugged or not, for the machine's description. */
+  static layout(): MmioDeviceSlot[] {
+    return Array.from({ length: VIRTIO_SLOTS }, (_, slot) => ({
+      start: slotStart(slot),
+      length: VIRTIO_MMIO_STRIDE,
+      gsi: VIRTIO_GSI_START + slot,
+    }));
+  }
+
+  /** Plugs a device into the next free slot. */
+  plug(device: VirtioDevice): DeviceHost {
+    const slot = this.#hosts.length;
+    if (slot >= VIRTIO_SLOTS) throw new RangeError(`A machine has ${VIRTIO_SLOTS} virtio slots`);
+    const line = this.#owned.use(this.#vm.irqLine(gsi(VIRTIO_GSI_START + slot)));
+    const registers = transportRegisters(this.registers, slot * transportRegistersLength);
+    const host = new DeviceHost(device, {
+      memory: this.#vm.memory,
+      registers,
+      interrupt: line,
+      defer: (task) => void setImmediate(task),
+    });
+    this.#owned.defer(() => host.reset());
+    for (const queue of device.queueSizes.keys()) this.#connectDoorbell(host, { slot, queue });
+    this.#hosts.push(host);
+    return host;
+  }
+
+  /** Does what a vCPU's thread asks for; false also when there is no such device. */
+  handle({ kind, slot, argument = 0, data = new Uint8Array(0) }: DeviceRequest): boolean {
+    const host = this.#hosts[slot];
+    if (host === undefined) return false;
+    if (kind === "activate") return host.activate();
+    if (kind === "startQueue") return host.startQueue(argument);
+    if (kind === "reset") host.reset();
+    else if (kind === "stopQueue") host.stopQueue(argument);
+    else if (kind === "notify") host.notify(argument);
+    else host.writeConfig(argument, data);
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned[Symbol.dispose]();
+  }
+
+  /** The kernel takes the guest's notification and signals a descriptor: the vCPU does not stop for it. */
+  #connectDoorbell(host: DeviceHost, { slot, queue }: { slot: number; queue: number }): void {
+    const address = gpa(slotStart(slot) + VIRTIO_MMIO_QUEUE_NOTIFY);
+    const doorbell = this.#owned.use(this.#vm.doorbell(address, { width: 4, value: queue }));
+    const watched = this.#watch.add(doorbell.fd, () => {
+      doorbell.take();
+      host.notify(queue);
+    });
+    this.#owned.use(watched);
+  }
+}
+
+function slotStart(slot: number): number {
+  return VIRTIO_MMIO_START + slot * VIRTIO_MMIO_STRIDE;
+}

@@ -1,0 +1,36 @@
+// Started with a low limit of open files: starts machines until one cannot be had, and says how that failed.
+import { join } from "node:path";
+import { VmmMachine } from "../../src/engine/vmm/machine.ts";
+import { SupermachineError } from "../../src/errors/supermachine-error.ts";
+import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
+import { openResources } from "../../src/sys/open-resources.ts";
+
+const [image = "", folder = ""] = process.argv.slice(2);
+const config = {
+  id: "0123456789ab",
+  architecture: "x64",
+  cpus: 1,
+  memoryMiB: 64,
+  kernel: { image, initramfs: join(folder, "initramfs"), release: "tiny" },
+  rootfs: join(folder, "rootfs"),
+  network: "none",
+  directory: folder,
+} as const;
+const watch = new DescriptorWatch();
+const machines: VmmMachine[] = [];
+try {
+  for (;;) {
+    const before = openResources();
+    try {
+      machines.push(VmmMachine.start(config, watch));
+    } catch (error) {
+      if (!(error instanceof SupermachineError)) throw error;
+      const after = openResources();
+      const leaked = after.fd - before.fd + after.mapping - before.mapping;
+      console.log(`${error.code}: ${error.message} leaked ${leaked}`);
+      break;
+    }
+  }
+} finally {
+  await Promise.all(machines.map((machine) => machine.kill()));
+}

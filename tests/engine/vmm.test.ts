@@ -1,0 +1,195 @@
+// Our own engine's machines, with guests of a few bytes: how each ends, and that nothing is left of it. Any KVM will
+// do, the emulated one of a nested host too.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  accessSync,
+  constants,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { EngineConfig } from "../../src/engine/engine.ts";
+import { buildMachine } from "../../src/engine/vmm/build-machine.ts";
+import { VmmMachine } from "../../src/engine/vmm/machine.ts";
+import { startVcpuThreads } from "../../src/engine/vmm/vcpu-threads.ts";
+import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
+import { openResources } from "../../src/sys/open-resources.ts";
+import { checkout } from "../fixtures/images.ts";
+import { tinyKernels, writeTinyKernel } from "./tiny-kernel.ts";
+
+const skip = canUseKvm() ? false : "no access to /dev/kvm";
+
+describe("a machine of the vmm engine", { skip }, () => {
+  let folder: string;
+  const watch = new DescriptorWatch();
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "vmm-"));
+    writeFileSync(join(folder, "initramfs"), "x");
+    writeFileSync(join(folder, "rootfs"), new Uint8Array(4096));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  const config = (kernel: keyof typeof tinyKernels, change: Partial<EngineConfig> = {}): EngineConfig => ({
+    id: "0123456789ab",
+    architecture: "x64",
+    cpus: 1,
+    memoryMiB: 64,
+    kernel: {
+      image: writeTinyKernel(folder, tinyKernels[kernel]),
+      initramfs: join(folder, "initramfs"),
+      release: "tiny",
+    },
+    rootfs: join(folder, "rootfs"),
+    network: "none",
+    directory: folder,
+    ...change,
+  });
+
+  /** Runs a machine to its end, and asserts that everything it took was given back. */
+  const endOf = async (machine: () => VmmMachine): Promise<unknown> => {
+    const before = await settled();
+    const exit = await machine().exited;
+    assert.deepEqual(await settled(), before);
+    return exit;
+  };
+
+  test("ends when the guest powers off", async () => {
+    assert.deepEqual(await endOf(() => VmmMachine.start(config("powerOff"), watch)), { kind: "powered-off" });
+  });
+
+  test("ends with the console's lines when the guest panics", async () => {
+    const exit = await endOf(() => VmmMachine.start(config("panic"), watch));
+    assert.deepEqual(exit, { kind: "panic", console: ["Kernel panic - not syncing: tiny"] });
+  });
+
+  test("ends as failed when the guest's processor triple-faults", async () => {
+    const exit = (await endOf(() => VmmMachine.start(config("tripleFault"), watch))) as {
+      kind: string;
+      detail: string;
+    };
+    assert.equal(exit.kind, "failed");
+    assert.match(exit.detail, /triple fault/);
+  });
+
+  for (const kernel of ["idle", "busy"] as const)
+    test(`is killed at once while its guest is ${kernel} and never answers; its agent is given up`, async () => {
+      let agent: Promise<unknown> | undefined;
+      const exit = await endOf(() => {
+        const machine = VmmMachine.start(config(kernel, { cpus: 2 }), watch);
+        agent = machine.agent;
+        setTimeout(() => void machine.kill(), 50);
+        return machine;
+      });
+      assert.deepEqual(exit, { kind: "killed" });
+      await assert.rejects(agent as Promise<unknown>, { code: "MACHINE_EXITED" });
+    });
+
+  test("a vCPU thread that is ended by force ends the machine as failed, and leaks nothing", async () => {
+    const before = await settled();
+    const built = buildMachine(config("idle", { cpus: 2 }), watch);
+    const threads = startVcpuThreads(built, { onConsole: () => {} });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    threads[0]?.terminate();
+    const result = await threads[0]?.ended;
+    assert.equal(result?.end.kind, "failed");
+    threads[1]?.stop();
+    assert.equal((await threads[1]?.ended)?.end.kind, "stopped");
+    built[Symbol.dispose]();
+    assert.deepEqual(await settled(), before);
+  });
+
+  test("what cannot be had is a typed error that names it, and undoes what was done", async () => {
+    const before = await settled();
+    const missing = { image: join(folder, "none"), initramfs: join(folder, "initramfs"), release: "x" };
+    assert.throws(() => VmmMachine.start(config("idle", { kernel: missing }), watch), {
+      code: "KERNEL_NOT_FOUND",
+    });
+    assert.throws(() => VmmMachine.start(config("idle", { rootfs: join(folder, "none") }), watch), /none/);
+    const garbage = { ...missing, image: join(folder, "rootfs") };
+    assert.throws(() => VmmMachine.start(config("idle", { kernel: garbage }), watch), {
+      code: "KERNEL_NOT_FOUND",
+    });
+    assert.deepEqual(await settled(), before);
+  });
+
+  test("running out of descriptors is a typed error, and leaves none open", () => {
+    const script = join(checkout, "dist", "tests", "engine", "few-descriptors.js");
+    const kernel = writeTinyKernel(folder, tinyKernels.idle);
+    const output = execFileSync("sh", [
+      "-c",
+      'ulimit -n 120; exec "$0" "$@"',
+      process.execPath,
+      script,
+      kernel,
+      folder,
+    ]);
+    assert.match(output.toString(), /^(NATIVE_CALL_FAILED|HYPERVISOR): .*EMFILE.* leaked 0$/m);
+  });
+
+  test("200 machines in a row leave no descriptor, mapping, thread or memory behind", async () => {
+    const run = async (): Promise<void> => {
+      const exit = await VmmMachine.start(config("powerOff"), watch).exited;
+      assert.equal(exit.kind, "powered-off");
+    };
+    for (let count = 0; count < 20; count++) await run();
+    const before = await settled();
+    const memoryBefore = residentMiB();
+    for (let count = 0; count < 200; count++) await run();
+    assert.deepEqual(await settled(), before);
+    assert.ok(residentMiB() < memoryBefore + 40, `${memoryBefore} MiB before, ${residentMiB()} MiB after`);
+  });
+});
+
+interface Held {
+  readonly fd: number;
+  readonly mapping: number;
+  readonly threads: number;
+  readonly descriptors: number;
+}
+
+/** What this process holds, once what was released is really gone: threads take a moment to end. */
+async function settled(): Promise<Held> {
+  let held = count();
+  for (let tries = 0; tries < 40; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 25));
+    const next = count();
+    if (tries > 3 && JSON.stringify(next) === JSON.stringify(held)) break;
+    held = next;
+  }
+  return held;
+}
+
+function count(): Held {
+  const threads = readdirSync("/proc/self/task").map((id) => {
+    try {
+      return readFileSync(`/proc/self/task/${id}/comm`, "utf8");
+    } catch {
+      return "";
+    }
+  });
+  return {
+    ...openResources(),
+    threads: threads.filter((name) => name.startsWith("vcpu")).length,
+    descriptors: readdirSync("/proc/self/fd").length,
+  };
+}
+
+function residentMiB(): number {
+  globalThis.gc?.();
+  return process.memoryUsage.rss() / 2 ** 20;
+}
+
+function canUseKvm(): boolean {
+  try {
+    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
