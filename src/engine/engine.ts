@@ -25,6 +25,8 @@ export interface EngineSupport {
   readonly accelerator?: string;
   /** False for software emulation, which is no security boundary. */
   readonly isolating: boolean;
+  /** Whether its machines can have a network that leads out. */
+  readonly network: boolean;
   /** What was found, in one line: "QEMU 7.2.22, KVM". */
   readonly detail: string;
   /** When not usable (or usable only slowly): why, and what to do about it. */
@@ -78,6 +80,8 @@ export interface EngineMachine extends AsyncDisposable {
   readonly pid: number;
   /** Milliseconds from the call of `start` to each phase reached so far. */
   readonly timings?: EngineTimings;
+  /** How often the vCPUs left the guest, by kind; on engines that can tell. */
+  exitCounts?(): Readonly<Record<string, number>>;
   /** The guest console's last lines, oldest first. */
   consoleLines(): readonly string[];
   /** Ends the machine at once, without asking the guest. Idempotent. */

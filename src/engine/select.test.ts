@@ -6,7 +6,7 @@ import { selectEngine } from "./select.ts";
 
 const engine = (name: Engine["name"], support: Partial<EngineSupport>): Engine => ({
   name,
-  probe: async () => ({ usable: false, isolating: true, detail: name, ...support }),
+  probe: async () => ({ usable: false, isolating: true, network: true, detail: name, ...support }),
   start: () => assert.fail("selecting starts nothing"),
 });
 const noKvm = engine("vmm", { reason: "There is no /dev/kvm", remedy: "Load kvm_amd" });

@@ -36,7 +36,8 @@ export async function createMachine(
   const registry = new MachineRegistry(home);
   if (config.name !== undefined) await registry.checkName(config.name);
   const choice = await selectEngine(config.engine, parts.engines);
-  if (!choice.support.isolating) warn(options.onWarning);
+  if (!choice.support.isolating) warn(emulationWarning, options.onWarning);
+  if (config.network === "user" && !choice.support.network) warn(networkWarning, options.onWarning);
   const prepared = await prepare(config, { home, options, parts });
   const reportBoot = (state: "active" | "done") => options.onProgress?.({ phase: "boot", id: "", state });
   reportBoot("active");
@@ -197,10 +198,12 @@ async function addRecord(
 /** What the user of an engine without a hypervisor has to know. */
 const emulationWarning =
   "This machine runs in software emulation: it is slow, and no security boundary. Do not run code in it that you do not trust.";
-let warned = false;
+const networkWarning =
+  "The engine 'vmm' has no outbound network yet: choose --engine qemu where one is needed, or --network none.";
+const warned = new Set<string>();
 
-function warn(onWarning: MachineOptions["onWarning"]): void {
-  if (onWarning !== undefined) onWarning(emulationWarning);
-  else if (!warned) process.emitWarning(emulationWarning, { type: "SupermachineWarning" });
-  warned = true;
+function warn(message: string, onWarning: MachineOptions["onWarning"]): void {
+  if (onWarning !== undefined) onWarning(message);
+  else if (!warned.has(message)) process.emitWarning(message, { type: "SupermachineWarning" });
+  warned.add(message);
 }

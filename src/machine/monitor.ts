@@ -118,7 +118,8 @@ export class Monitor {
   }
 
   get info(): MachineInfo {
-    return this.#record.info;
+    const exits = this.#guest.exitCounts?.();
+    return exits === undefined ? this.#record.info : { ...this.#record.info, exits };
   }
 
   /** Throws `MACHINE_NOT_RUNNING` before the boot and after the end. */

@@ -156,6 +156,8 @@ export interface MachineInfo {
   readonly enginePid?: number;
   readonly exit?: MachineExit;
   readonly timings: readonly PhaseTiming[];
+  /** How often the vCPUs left the guest, by kind, where this process carries the machine and its engine can tell. */
+  readonly exits?: Readonly<Record<string, number>>;
 }
 
 /** How long one step of a machine's start took. In the order in which the steps ended. */

@@ -97,9 +97,9 @@ describe("a machine of the vmm engine", { skip }, () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     threads[0]?.terminate();
     const result = await threads[0]?.ended;
-    assert.equal(result?.end.kind, "failed");
+    assert.equal(result?.kind, "failed");
     threads[1]?.stop();
-    assert.equal((await threads[1]?.ended)?.end.kind, "stopped");
+    assert.equal((await threads[1]?.ended)?.kind, "stopped");
     built[Symbol.dispose]();
     assert.deepEqual(await settled(), before);
   });

@@ -7,7 +7,7 @@ import { formatDuration } from "./quantities.ts";
  */
 export function formatTimings(
   timings: readonly PhaseTiming[],
-  about: { info: Pick<MachineInfo, "engine" | "accelerator">; totalMs: number },
+  about: { info: Pick<MachineInfo, "engine" | "accelerator" | "exits">; totalMs: number },
 ): string {
   const { info, totalMs } = about;
   const rows = [...timings.map(({ phase, ms }) => [phase, ms] as const), ["total", totalMs] as const];
@@ -17,5 +17,11 @@ export function formatTimings(
     `engine: ${engine}`,
     "timings:",
     ...rows.map(([phase, ms]) => `  ${phase.padEnd(width)}  ${formatDuration(ms).padStart(8)}`),
+    ...exitLines(info.exits ?? {}),
   ].join("\n");
+}
+
+function exitLines(exits: Readonly<Record<string, number>>): string[] {
+  const counts = Object.entries(exits).map(([kind, count]) => `${kind} ${count}`);
+  return counts.length === 0 ? [] : [`exits: ${counts.join(", ")}`];
 }

@@ -13,11 +13,13 @@ export const qemuEngine: Engine = {
   async probe(): Promise<EngineSupport> {
     const architecture = process.arch === "arm64" ? "arm64" : "x64";
     const found = await findQemu(architecture);
-    if (!("binary" in found)) return { usable: false, isolating: false, detail: "QEMU", ...found };
+    if (!("binary" in found))
+      return { usable: false, isolating: false, network: true, detail: "QEMU", ...found };
     return {
       usable: true,
       accelerator: found.accelerator,
       isolating: found.accelerator !== "tcg",
+      network: true,
       detail: `QEMU ${found.version}, ${acceleratorNames[found.accelerator]}`,
       ...found.slow,
     };

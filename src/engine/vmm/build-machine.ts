@@ -1,10 +1,9 @@
 import { randomFillSync } from "node:crypto";
-import { MADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
 import { bootLinux } from "../../arch/x64/boot.ts";
 import type { X64EntryState } from "../../arch/x64/entry-state.ts";
 import { COM1_GSI, pmemStart, ramRegions } from "../../arch/x64/layout.ts";
-import { Pmem } from "../../devices/pmem/device.ts";
-import { Rng } from "../../devices/rng/device.ts";
+import { PmemDevice } from "../../devices/pmem/device.ts";
+import { RngDevice } from "../../devices/rng/device.ts";
 import { VsockDevice } from "../../devices/vsock/device.ts";
 import { gsi, type IrqLine } from "../../hypervisor/irq-line.ts";
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
@@ -49,11 +48,11 @@ export function buildMachine(config: EngineConfig, watch: DescriptorWatch): Buil
   vm.addMemory(gpa(rootStart), rootImage, { readOnly: true });
 
   const slots = undo.use(new VirtioSlots(vm, watch));
-  slots.plug(new Pmem({ start: rootStart, length: rootImage.length }));
+  slots.plug(new PmemDevice({ start: rootStart, length: rootImage.length }));
   const vsock = new VsockDevice({ guestCid });
   slots.plug(vsock);
   undo.defer(() => vsock.close());
-  slots.plug(new Rng({ fill: (bytes) => void randomFillSync(bytes) }));
+  slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   const serialLine = vm.irqLine(gsi(COM1_GSI));
 
   using kernel = openBootFile(config.kernel.image);
@@ -73,15 +72,3 @@ export function buildMachine(config: EngineConfig, watch: DescriptorWatch): Buil
 
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
-
-/** Gives pages of RAM back to the host; the guest finds zeros when it touches them again. */
-function releaseMemory(
-  ram: readonly { readonly start: number; readonly mapping: Mapping }[],
-  range: { readonly start: number; readonly length: number },
-): boolean {
-  const home = ram.find(
-    ({ start, mapping }) => range.start >= start && range.start + range.length <= start + mapping.length,
-  );
-  home?.mapping.advise(MADV_DONTNEED, { offset: range.start - home.start, length: range.length });
-  return home !== undefined;
-}

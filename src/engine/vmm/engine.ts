@@ -11,18 +11,17 @@ export const vmmEngine: Engine = {
   name: "vmm",
 
   async probe(): Promise<EngineSupport> {
-    const detail = "supermachine's own monitor";
+    const common = { isolating: true, network: false, detail: "supermachine's own monitor" };
     if (process.platform !== "linux" || process.arch !== "x64")
       return {
+        ...common,
         usable: false,
-        isolating: true,
-        detail,
         reason: `it does not run on ${process.platform} ${process.arch} yet`,
         remedy: "Use the engine 'qemu'",
       };
     const support = new KvmHypervisor().probe();
-    if (!support.usable) return { ...support, isolating: true, detail };
-    return { usable: true, accelerator: "kvm", isolating: true, detail: `${detail}, KVM` };
+    if (!support.usable) return { ...common, ...support };
+    return { ...common, usable: true, accelerator: "kvm", detail: `${common.detail}, KVM` };
   },
 
   async start(config: EngineConfig): Promise<EngineMachine> {

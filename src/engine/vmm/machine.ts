@@ -5,9 +5,10 @@ import { ConsoleLog } from "../console-log.ts";
 import type { EngineConfig, EngineExit, EngineMachine, EngineTimings, GuestDevices } from "../engine.ts";
 import { agentStream } from "./agent-stream.ts";
 import { type BuiltMachine, buildMachine } from "./build-machine.ts";
+import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
-import type { ExitCounts } from "./vcpu-protocol.ts";
-import type { VcpuResult, VcpuThread } from "./vcpu-thread.ts";
+import type { VcpuEnd } from "./vcpu-protocol.ts";
+import type { VcpuThread } from "./vcpu-thread.ts";
 import { startVcpuThreads } from "./vcpu-threads.ts";
 
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
@@ -22,7 +23,6 @@ export class VmmMachine implements EngineMachine {
   readonly #console: ConsoleLog = new ConsoleLog();
   readonly #threads: readonly VcpuThread[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
-  #exits: ExitCounts = {};
   #isKilled = false;
 
   /** Builds the machine and sets its vCPUs running. Throws what the system refuses; then nothing is left of it. */
@@ -55,9 +55,8 @@ export class VmmMachine implements EngineMachine {
     return { ...this.#timings };
   }
 
-  /** How often the vCPUs left the guest, by kind; complete once the machine has exited. */
-  get exits(): ExitCounts {
-    return this.#exits;
+  exitCounts(): ExitCounts {
+    return sumExits(this.#threads.map((thread) => thread.exitCounts));
   }
 
   consoleLines(): readonly string[] {
@@ -94,25 +93,24 @@ export class VmmMachine implements EngineMachine {
   /** The first vCPU that ends, ends the machine; everything is released before anyone hears of it. */
   async #watch(built: BuiltMachine): Promise<EngineExit> {
     const first = await Promise.race(this.#threads.map((thread) => thread.ended));
-    const results = await this.#stopThreads();
-    this.#exits = sumExits(results);
+    await this.#stopThreads();
     built[Symbol.dispose]();
     return this.#explain(first);
   }
 
-  async #stopThreads(): Promise<VcpuResult[]> {
+  async #stopThreads(): Promise<void> {
     for (const thread of this.#threads) thread.stop();
     const force = setTimeout(() => {
       for (const thread of this.#threads) thread.terminate();
     }, stopGraceMs);
     try {
-      return await Promise.all(this.#threads.map((thread) => thread.ended));
+      await Promise.all(this.#threads.map((thread) => thread.ended));
     } finally {
       clearTimeout(force);
     }
   }
 
-  #explain({ end }: VcpuResult): EngineExit {
+  #explain(end: VcpuEnd): EngineExit {
     const console = this.#console.lines();
     if (this.#console.hasPanicked) return { kind: "panic", console };
     switch (end.kind) {
@@ -129,11 +127,4 @@ export class VmmMachine implements EngineMachine {
         return { kind: "failed", detail: end.detail, console };
     }
   }
-}
-
-function sumExits(results: readonly VcpuResult[]): ExitCounts {
-  const sum: Record<string, number> = {};
-  for (const { exits } of results)
-    for (const [kind, count] of Object.entries(exits)) sum[kind] = (sum[kind] ?? 0) + count;
-  return sum;
 }

@@ -19,6 +19,7 @@ import { write } from "../../sys/linux/file.ts";
 import { nameThread } from "../../sys/linux/thread.ts";
 import { MmioTransport, type TransportHooks } from "../../virtio/mmio-transport.ts";
 import { transportRegisters, transportRegistersLength } from "../../virtio/transport-registers.ts";
+import { countExit } from "./exit-counts.ts";
 import { askMonitor, type DeviceRequest } from "./mailbox.ts";
 import type { VcpuEnd, VcpuMessage, VcpuThreadData } from "./vcpu-protocol.ts";
 
@@ -30,14 +31,13 @@ const consoleChunk = 256;
  * shared memory; only what changes a device goes to the monitor.
  */
 export function runVcpu(data: VcpuThreadData, send: (message: VcpuMessage) => void): void {
-  const exits: Record<string, number> = {};
   let end: VcpuEnd;
   try {
-    end = new VcpuLoop(data, send).run(exits);
+    end = new VcpuLoop(data, send).run();
   } catch (error) {
     end = { kind: "failed", detail: error instanceof Error ? error.message : String(error) };
   }
-  send({ kind: "end", end, exits });
+  send({ kind: "end", end });
 }
 
 class VcpuLoop {
@@ -57,15 +57,16 @@ class VcpuLoop {
     this.#attachPorts();
   }
 
-  run(exits: Record<string, number>): VcpuEnd {
+  run(): VcpuEnd {
     const { ticket, profile, entry } = this.#data;
+    const counts = new Int32Array(this.#data.exitCounts);
     nameThread(`vcpu ${ticket.index}`);
     using vcpu = new KvmHypervisor().openVcpu(ticket);
     vcpu.configure(profile, entry);
     // Pairs with the store in `VcpuThread.stop`, which kicks afterwards.
     while (this.#end === undefined && Atomics.load(this.#stop, 0) === 0) {
       const exit = vcpu.run();
-      exits[exit.kind] = (exits[exit.kind] ?? 0) + 1;
+      countExit(counts, exit.kind);
       this.#handle(exit, vcpu);
     }
     this.#flushConsole();

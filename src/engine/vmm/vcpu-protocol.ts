@@ -14,12 +14,10 @@ export interface VcpuThreadData {
   /** An eventfd that raises the serial port's interrupt. */
   readonly serialInterrupt: number;
   readonly mailbox: SharedArrayBuffer;
+  readonly exitCounts: SharedArrayBuffer;
   /** One word: not 0 once the thread shall end. */
   readonly stop: SharedArrayBuffer;
 }
-
-/** How often a vCPU left the guest, by kind. */
-export type ExitCounts = Readonly<Record<string, number>>;
 
 /** Why a vCPU's thread ended. */
 export type VcpuEnd =
@@ -35,4 +33,4 @@ export type VcpuMessage =
   /** Look into the mailbox. */
   | { readonly kind: "ask" }
   | { readonly kind: "console"; readonly bytes: Uint8Array }
-  | { readonly kind: "end"; readonly end: VcpuEnd; readonly exits: ExitCounts };
+  | { readonly kind: "end"; readonly end: VcpuEnd };

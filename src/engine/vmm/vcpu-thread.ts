@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { answerMonitor, type DeviceRequest } from "./mailbox.ts";
-import type { ExitCounts, VcpuEnd, VcpuMessage, VcpuThreadData } from "./vcpu-protocol.ts";
+import type { VcpuEnd, VcpuMessage, VcpuThreadData } from "./vcpu-protocol.ts";
 
 export interface VcpuThreadOptions {
   readonly data: VcpuThreadData;
@@ -10,19 +10,13 @@ export interface VcpuThreadOptions {
   readonly onConsole: (bytes: Uint8Array) => void;
 }
 
-/** How a vCPU's thread ended, and what it did until then. */
-export interface VcpuResult {
-  readonly end: VcpuEnd;
-  readonly exits: ExitCounts;
-}
-
 /** A loop around KVM_RUN needs little; the defaults would reserve for a whole program. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 32, stackSizeMb: 1 };
 
 /** The monitor's handle on a thread that runs one vCPU. */
 export class VcpuThread {
   /** Resolves when the thread is gone and nothing of the vCPU is in use any more; never rejects. */
-  readonly ended: Promise<VcpuResult>;
+  readonly ended: Promise<VcpuEnd>;
   readonly #options: VcpuThreadOptions;
   readonly #worker: Worker;
 
@@ -34,6 +28,11 @@ export class VcpuThread {
       stdout: false,
     });
     this.ended = this.#watch();
+  }
+
+  /** How often the vCPU left the guest, by kind. */
+  get exitCounts(): SharedArrayBuffer {
+    return this.#options.data.exitCounts;
   }
 
   /** Asks the thread to end; `ended` tells when it has. */
@@ -50,19 +49,19 @@ export class VcpuThread {
     this.#options.kick();
   }
 
-  async #watch(): Promise<VcpuResult> {
-    let result: VcpuResult | undefined;
+  async #watch(): Promise<VcpuEnd> {
+    let end: VcpuEnd | undefined;
     let failure = "its thread ended without a word";
     this.#worker.on("message", (message: VcpuMessage) => {
       if (message.kind === "ask") answerMonitor(this.#options.data.mailbox, this.#options.onRequest);
       else if (message.kind === "console") this.#options.onConsole(message.bytes);
-      else result = message;
+      else end = message.end;
     });
     this.#worker.on("error", (error: Error) => {
       failure = error.message;
     });
     await new Promise((resolve) => this.#worker.once("exit", resolve));
     const { index } = this.#options.data.ticket;
-    return result ?? { end: { kind: "failed", detail: `vCPU ${index}: ${failure}` }, exits: {} };
+    return end ?? { kind: "failed", detail: `vCPU ${index}: ${failure}` };
   }
 }

@@ -1,6 +1,7 @@
 import { VIRTIO_SLOTS } from "../../arch/x64/layout.ts";
 import { resetSerialState, serialStateWords } from "../../devices/serial/state.ts";
 import type { BuiltMachine } from "./build-machine.ts";
+import { exitCountsLength } from "./exit-counts.ts";
 import { mailboxLength } from "./mailbox.ts";
 import { VcpuThread } from "./vcpu-thread.ts";
 
@@ -21,6 +22,7 @@ export function startVcpuThreads(
       serialState,
       serialInterrupt: built.serialLine.fd,
       mailbox: new SharedArrayBuffer(mailboxLength),
+      exitCounts: new SharedArrayBuffer(exitCountsLength),
       stop: new SharedArrayBuffer(4),
     };
     return new VcpuThread({

@@ -37,6 +37,7 @@ export class FakeEngine implements Engine {
       usable: true,
       accelerator: "fake",
       isolating: true,
+      network: true,
       detail: "In memory",
       ...this.#options.support,
     };
