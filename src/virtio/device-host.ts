@@ -1,10 +1,14 @@
+import { SupermachineError } from "../errors/supermachine-error.ts";
 import { GuestFault } from "../memory/guest-fault.ts";
 import type { GuestMemory } from "../memory/guest-memory.ts";
+import { invalidSnapshot } from "../snapshot/snapshot-error.ts";
 import * as v from "./constants.ts";
 import type { InterruptLine, VirtioDevice, VirtioSession } from "./device.ts";
 import type { TransportHooks } from "./mmio-transport.ts";
 import { queueSetupProblem } from "./queue-layout.ts";
+import { checkTransportFits, loadTransport, saveTransport } from "./saved-transport.ts";
 import * as r from "./transport-registers.ts";
+import type { TransportState } from "./transport-state.ts";
 import { VirtQueue, type VirtQueuePosition } from "./virt-queue.ts";
 
 export interface DeviceHostOptions {
@@ -61,11 +65,36 @@ export class DeviceHost implements TransportHooks {
     return this.#goLive([]);
   }
 
-  /** `activate`, with queues that go on where they stood. What waits in them is looked for: nobody notifies again. */
-  restore(positions: readonly (VirtQueuePosition | undefined)[]): boolean {
-    if (!this.#goLive(positions)) return false;
+  /**
+   * What a restored device goes on from; of the transport alone, the device's own state is the device's to save. To be
+   * called with the processors paused and the device settled.
+   */
+  save(): TransportState {
+    const busy = this.#queues.find((queue) => queue !== undefined && queue.outstanding > 0);
+    if (busy !== undefined)
+      throw new SupermachineError(
+        "INTERNAL",
+        `Cannot save the ${this.device.name} device with requests under way`,
+      );
+    return saveTransport(this.#options.registers, this.#queues);
+  }
+
+  /**
+   * Goes on where a saved device of the same kind stood; the memory must have been restored before. An interrupt that
+   * the driver has not seen is raised again, and what waits in the queues is looked at: nobody notifies again.
+   *
+   * @throws SupermachineError SNAPSHOT_MISMATCH when it was another device, SNAPSHOT_INVALID when its queues are none.
+   */
+  restore(state: TransportState): void {
+    if (this.#isActive) throw new RangeError(`The ${this.device.name} device is at work already`);
+    checkTransportFits(state, this.device, this.device.features | commonFeatures);
+    loadTransport(this.#options.registers, state);
+    const wasLive = (state.status & (v.DRIVER_OK | v.FAILED)) === v.DRIVER_OK;
+    const wasBroken = (state.status & v.DEVICE_NEEDS_RESET) !== 0;
+    if (wasLive && !this.#goLive(state.queues) && !wasBroken)
+      throw invalidSnapshot(`the ${this.device.name} device cannot go on: ${this.#lastFault}`);
+    if (state.interruptStatus !== 0) this.#interrupt(state.interruptStatus);
     for (const index of this.#queues.keys()) this.#again(index);
-    return true;
   }
 
   stopQueue(queue: number): void {

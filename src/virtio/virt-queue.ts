@@ -44,6 +44,8 @@ export interface VirtQueuePosition {
  */
 export class VirtQueue {
   readonly size: number;
+  /** Where it is in the guest's memory. */
+  readonly setup: QueueSetup;
   readonly #options: VirtQueueOptions;
   #nextAvailable = 0;
   #nextUsed = 0;
@@ -53,6 +55,7 @@ export class VirtQueue {
 
   constructor(options: VirtQueueOptions, position: VirtQueuePosition = { nextAvailable: 0, nextUsed: 0 }) {
     this.#options = options;
+    this.setup = options.setup;
     this.size = options.setup.size;
     this.#nextAvailable = position.nextAvailable & 0xffff;
     this.#nextUsed = position.nextUsed & 0xffff;

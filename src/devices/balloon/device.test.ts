@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { VIRTIO_MMIO_CONFIG_GENERATION, VIRTIO_MMIO_STATUS } from "../../virtio/constants.ts";
 import { type DeviceRig, deviceRig } from "../../virtio/testing/device-rig.ts";
 import { BalloonDevice } from "./device.ts";
-import { parseBalloonState } from "./state.ts";
+import { balloonStateCodec } from "./state.ts";
 
 interface BalloonRig extends DeviceRig {
   readonly balloon: BalloonDevice;
@@ -258,7 +258,7 @@ test("target and actual survive a save; what was released does not, for a restor
   send(it, 0, list(firstPage));
   it.balloon.requestPages(10);
   it.transport.write(0x104, Uint8Array.of(1, 0, 0, 0));
-  const state = parseBalloonState(JSON.parse(JSON.stringify(it.balloon.save())));
+  const state = balloonStateCodec.parse(balloonStateCodec.encode(it.balloon.save()));
   const restored = new BalloonDevice({ ram: [ram], release: () => true, state });
   assert.deepEqual([restored.gauges.targetPages, restored.gauges.actualPages], [10, 1]);
   assert.equal(restored.gauges.releasedPages, 0);
@@ -268,7 +268,9 @@ test("target and actual survive a save; what was released does not, for a restor
     { targetPages: -1, actualPages: 0 },
     { targetPages: 0, actualPages: 2 ** 32 },
   ])
-    assert.throws(() => parseBalloonState(wrong), RangeError);
+    assert.throws(() => balloonStateCodec.parse(new TextEncoder().encode(JSON.stringify(wrong))), {
+      code: "SNAPSHOT_INVALID",
+    });
 });
 
 test("host pages that are no pages are refused", () => {

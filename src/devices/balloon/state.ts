@@ -1,3 +1,7 @@
+import * as v from "valibot";
+import { jsonCodec } from "../../snapshot/json-codec.ts";
+import type { StateCodec } from "../../snapshot/state-codec.ts";
+
 /** What a balloon has to remember besides its queues, so that host and guest agree after a restore. */
 export interface BalloonState {
   /** Pages of 4 KiB that the host has asked for. */
@@ -6,15 +10,10 @@ export interface BalloonState {
   readonly actualPages: number;
 }
 
-/** Reads a saved state; RangeError when it is none. */
-export function parseBalloonState(value: unknown): BalloonState {
-  if (typeof value !== "object" || value === null) throw new RangeError("A saved balloon is an object");
-  const { targetPages, actualPages } = value as Record<string, unknown>;
-  return { targetPages: pageCount(targetPages), actualPages: pageCount(actualPages) };
-}
+const pages = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff));
 
-function pageCount(value: unknown): number {
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff)
-    return value;
-  throw new RangeError(`A saved balloon cannot hold ${String(value)} pages`);
-}
+export const balloonStateCodec: StateCodec<BalloonState> = jsonCodec<BalloonState>({
+  id: "virtio-balloon",
+  version: 1,
+  schema: v.strictObject({ targetPages: pages, actualPages: pages }),
+});

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SerialPort } from "./device.ts";
 import * as r from "./registers.ts";
-import { inputSlots, resetSerialState, serialStateWords } from "./state.ts";
+import { inputSlots, resetSerialState, serialStateCodec, serialStateWords } from "./state.ts";
 
 interface Rig {
   readonly port: SerialPort;
@@ -182,4 +182,24 @@ test("a state that is too small is refused", () => {
     () => new SerialPort({ state: new Int32Array(4), output: () => {}, interrupt: { pulse: () => {} } }),
     RangeError,
   );
+});
+
+test("a port goes on from its saved state; an impossible one is refused", () => {
+  const it = rig();
+  it.out(r.IER, r.IER_RECEIVED);
+  it.port.receive(Uint8Array.of(3, 4));
+  const words = serialStateCodec.parse(serialStateCodec.encode(it.state));
+  const restored = new SerialPort({ state: words, output: () => {}, interrupt: { pulse: () => {} } });
+  const byte = new Uint8Array(1);
+  restored.read(r.RBR_THR, byte);
+  assert.deepEqual(byte, Uint8Array.of(3));
+  for (const [index, value] of [
+    [0, 256],
+    [20, 5],
+    [20, 0x200],
+  ] as const) {
+    const wrong = Int32Array.from(it.state);
+    wrong[index] = value;
+    assert.throws(() => serialStateCodec.parse(serialStateCodec.encode(wrong)), { code: "SNAPSHOT_INVALID" });
+  }
 });

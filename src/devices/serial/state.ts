@@ -1,3 +1,6 @@
+import type { StateCodec } from "../../snapshot/state-codec.ts";
+import { wordsCodec } from "../../snapshot/words-codec.ts";
+
 /**
  * A serial port's state as words of one array, so that every processor's thread can serve the port and the monitor's
  * thread can feed it. In a machine it lies over a SharedArrayBuffer.
@@ -37,4 +40,20 @@ export function inputSlot(count: number): number {
 export function resetSerialState(state: Int32Array): void {
   state.fill(0);
   state[DIVISOR_LOW_WORD] = 12;
+}
+
+export const serialStateCodec: StateCodec<Int32Array> = wordsCodec({
+  id: "serial",
+  version: 1,
+  length: serialStateWords,
+  check: (words) =>
+    words.every((word, index) => isWord(index, word))
+      ? undefined
+      : "a register or a byte of input has no such value",
+});
+
+function isWord(index: number, word: number): boolean {
+  if (index === INPUT_HEAD_WORD || index === INPUT_TAIL_WORD) return true;
+  if (index < inputStart) return word >= 0 && word <= 0xff;
+  return word === 0 || (word >= SLOT_FULL && word <= SLOT_FULL + 0xff);
 }

@@ -1,3 +1,7 @@
+import * as v from "valibot";
+import { jsonCodec } from "../../snapshot/json-codec.ts";
+import type { StateCodec } from "../../snapshot/state-codec.ts";
+
 /** What a socket device has to remember besides its queues. Connections do not survive a restore. */
 export interface VsockState {
   /** Port that the next connection from the host comes from: one that the restored guest has not seen yet. */
@@ -8,16 +12,10 @@ export interface VsockState {
 export const FIRST_LOCAL_PORT = 0x4000_0000;
 export const LAST_LOCAL_PORT = 0xffff_fffe;
 
-/** Reads a saved state; RangeError when it is none. */
-export function parseVsockState(value: unknown): VsockState {
-  const nextLocalPort =
-    typeof value === "object" && value !== null && "nextLocalPort" in value ? value.nextLocalPort : undefined;
-  if (
-    typeof nextLocalPort !== "number" ||
-    !Number.isInteger(nextLocalPort) ||
-    nextLocalPort < FIRST_LOCAL_PORT ||
-    nextLocalPort > LAST_LOCAL_PORT
-  )
-    throw new RangeError(`A saved socket device has no port ${String(nextLocalPort)} to go on with`);
-  return { nextLocalPort };
-}
+export const vsockStateCodec: StateCodec<VsockState> = jsonCodec<VsockState>({
+  id: "virtio-vsock",
+  version: 1,
+  schema: v.strictObject({
+    nextLocalPort: v.pipe(v.number(), v.integer(), v.minValue(FIRST_LOCAL_PORT), v.maxValue(LAST_LOCAL_PORT)),
+  }),
+});
