@@ -27,6 +27,11 @@ export class Home {
     return join(this.root, "images");
   }
 
+  /** What the user says about registries: mirrors, and which may be spoken to without TLS. */
+  get registrySettings(): string {
+    return join(this.root, "registries.json");
+  }
+
   /** EROFS images by content key. */
   get rootfs(): string {
     return join(this.root, "rootfs");

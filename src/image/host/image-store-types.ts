@@ -1,7 +1,7 @@
 import type { ProgressListener } from "../../progress/progress.ts";
 import type { Digest, ImageConfig, LocalImage, LocalLayer, PullPolicy } from "../image.ts";
 
-/** How registries are reached. */
+/** How registries are reached. Default: what `registries.json` in the home folder says. */
 export interface RegistryOptions {
   /** Registries (`host` or `host:port`) that may be spoken to without TLS. Loopback always may. */
   readonly insecure?: readonly string[] | undefined;

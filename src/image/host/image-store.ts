@@ -138,8 +138,15 @@ export class ImageStore {
     if (policy === "never") throw notHere(short, `Pull it first: supermachine pull ${short}`);
     await sweepTemporary(this.#home);
     const { pullFromRegistry } = await import("./pull-from-registry.ts");
-    const settings = { images: this.#images, environment: this.#environment, timings: this.#timings };
-    return pullFromRegistry(reference, { ...options, ...settings, wanted, known });
+    return pullFromRegistry(reference, {
+      ...options,
+      images: this.#images,
+      environment: this.#environment,
+      timings: this.#timings,
+      settings: this.#home.registrySettings,
+      wanted,
+      known,
+    });
   }
 
   async #pullFromArchive(source: ArchiveSource, wanted: Platform, options: PullOptions): Promise<LocalImage> {

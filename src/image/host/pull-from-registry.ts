@@ -5,6 +5,7 @@ import type { PullOptions } from "./image-store-types.ts";
 import type { LocalImages } from "./local-images.ts";
 import { RegistryClient } from "./registry/registry-client.ts";
 import { RegistryProvider } from "./registry/registry-provider.ts";
+import { readRegistrySettings } from "./registry/registry-settings.ts";
 import { defaultTimings, type Timings } from "./registry/timings.ts";
 
 export interface RegistryPullOptions extends PullOptions {
@@ -12,6 +13,8 @@ export interface RegistryPullOptions extends PullOptions {
   readonly wanted: Platform;
   readonly environment: NodeJS.ProcessEnv;
   readonly timings: Partial<Timings>;
+  /** Path of the user's `registries.json`. */
+  readonly settings: string;
   /** What the reference stands for here, when all of it is here; then one HEAD tells whether that is still so. */
   readonly known: { readonly rootDigest: Digest; readonly image: LocalImage } | undefined;
 }
@@ -21,7 +24,9 @@ export async function pullFromRegistry(
   reference: ImageReference,
   options: RegistryPullOptions,
 ): Promise<LocalImage> {
-  const { images, wanted, known, insecure, mirrors, environment, onProgress = () => undefined } = options;
+  const { images, wanted, known, environment, onProgress = () => undefined } = options;
+  const settings = await readRegistrySettings(options.settings);
+  const { insecure = settings.insecure, mirrors = settings.mirrors } = options;
   const signal = options.signal ?? new AbortController().signal;
   const timings = { ...defaultTimings, ...options.timings };
   await using client = new RegistryClient(reference, { insecure, mirrors, timings, environment, signal });

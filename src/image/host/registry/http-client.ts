@@ -106,7 +106,7 @@ export function connectionFailure(url: URL, error: unknown): Error {
   if (isCertificateProblem(error)) return failure;
   // Most likely a wrong name or port, which the user wants to hear of soon.
   const isAbsent = codesOf(error).some((code) => code === "ENOTFOUND" || code === "ECONNREFUSED");
-  return new TransientError(failure, isAbsent ? { attempts: 2 } : {});
+  return new TransientError(failure, isAbsent || lacksTls(error) ? { attempts: 2 } : {});
 }
 
 /** Lets go of a body nobody wants; one whose connection broke meanwhile is gone already. */
@@ -199,9 +199,7 @@ export async function readBounded(
 
 function unreachable(url: URL, error: unknown): SupermachineError {
   return new SupermachineError("REGISTRY_UNAVAILABLE", `Cannot reach '${url.host}': ${reasonOf(error)}`, {
-    hint: isCertificateProblem(error)
-      ? "Its certificate is not trusted; name your authority's file in NODE_EXTRA_CA_CERTS, or list the host as insecure"
-      : "Check the name, the network, and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+    hint: remedyFor(error),
     cause: error,
   });
 }
@@ -212,8 +210,21 @@ function reasonOf(error: unknown): string {
   return codes.map((code) => reasons.get(code)).find(Boolean) ?? codes.at(-1) ?? "the connection failed";
 }
 
+/** Settings: `readRegistrySettings`. */
+function remedyFor(error: unknown): string {
+  const listed = `list the host as "insecure" in registries.json`;
+  if (isCertificateProblem(error))
+    return `Its certificate is not trusted; name your authority's file in NODE_EXTRA_CA_CERTS, or ${listed}`;
+  if (lacksTls(error)) return `If it is a registry, and you trust the network on the way, ${listed}`;
+  return "Check the name, the network, and the proxy settings (HTTPS_PROXY, NO_PROXY)";
+}
+
 function isCertificateProblem(error: unknown): boolean {
   return codesOf(error).some((code) => /CERT|UNABLE_TO_VERIFY|SELF_SIGNED/.test(code));
+}
+
+function lacksTls(error: unknown): boolean {
+  return codesOf(error).some((code) => reasons.get(code) === "it does not speak TLS");
 }
 
 /** `fetch` hides what happened in causes, and in the errors of each address that was tried. */

@@ -342,3 +342,17 @@ test("two pulls of one image at once in one process fetch it once", async () => 
   for (const bytes of both) assert.deepEqual(Buffer.from(bytes), layer);
   assert.equal(scene.ranges().length, 1);
 });
+
+test("mirrors and insecure registries are the user's to list in the home folder, once for all commands", async () => {
+  await using scene = await Scene.start();
+  await using mirror = await FakeRegistry.start();
+  mirror.addImage("a", { tag: "latest", layers: [layer] });
+  const { registrySettings } = scene.home;
+  writeFileSync(registrySettings, JSON.stringify({ mirrors: { [scene.registry.host]: [mirror.host] } }));
+  assert.equal(layer.equals(await scene.pull()), true);
+  assert.deepEqual(scene.registry.requests, []);
+  for (const wrong of ["{", '{"mirror": {}}', '{"insecure": "host"}', '{"insecure": ["http://host/"]}']) {
+    writeFileSync(registrySettings, wrong);
+    await assert.rejects(scene.pull({ policy: "always" }), { code: "INVALID_ARGUMENT" }, wrong);
+  }
+});
