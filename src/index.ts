@@ -14,5 +14,15 @@ export {
 } from "./machine/image.ts";
 export { Machine } from "./machine/machine.ts";
 export type { MachineFiles } from "./machine/machine-files.ts";
+export type { Percentiles } from "./machine/pool/latency-window.ts";
+export type { Lease, ReleaseAction } from "./machine/pool/lease.ts";
+export { type AcquireOptions, Pool } from "./machine/pool/pool.ts";
+export type {
+  CustomPoolOptions,
+  ImagePoolOptions,
+  PoolLimits,
+  PoolOptions,
+} from "./machine/pool/pool-options.ts";
+export type { PoolStats } from "./machine/pool/pool-stats.ts";
 export type * from "./machine/types.ts";
 export type { ProgressEvent } from "./progress/progress.ts";

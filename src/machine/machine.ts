@@ -9,6 +9,7 @@ import { MachineFiles } from "./machine-files.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { isLive } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
+import { LeasedLink } from "./pool/leased-link.ts";
 import { openForward } from "./port-forward.ts";
 import { RemoteLink } from "./remote-link.ts";
 import type {
@@ -313,6 +314,12 @@ export class Machine implements AsyncDisposable {
   async remove(options: { force?: boolean | undefined } = {}): Promise<void> {
     if (options.force === true) await this.#link.kill();
     await this.#link.remove();
+  }
+
+  /** Not for callers: a second handle on the same machine, which can be taken away from whoever has it. */
+  lend(): { readonly machine: Machine; revoke(): void } {
+    const link = new LeasedLink(this.#link);
+    return { machine: new Machine(link), revoke: () => link.revoke() };
   }
 
   /** Stops and removes a machine that this process made; of any other it only lets go. */
