@@ -28,6 +28,9 @@ import type {
   StopOptions,
 } from "./types.ts";
 
+/** Lets functions of this module reach what is hidden from callers. */
+let linkOf: (machine: Machine) => MachineLink;
+
 /**
  * A microVM that runs an image.
  *
@@ -45,6 +48,10 @@ import type {
  * ```
  */
 export class Machine implements AsyncDisposable {
+  static {
+    linkOf = (machine) => machine.#link;
+  }
+
   readonly #link: MachineLink;
   /** Files inside the machine. */
   readonly files: MachineFiles;
@@ -316,12 +323,6 @@ export class Machine implements AsyncDisposable {
     await this.#link.remove();
   }
 
-  /** Not for callers: a second handle on the same machine, which can be taken away from whoever has it. */
-  lend(): { readonly machine: Machine; revoke(): void } {
-    const link = new LeasedLink(this.#link);
-    return { machine: new Machine(link), revoke: () => link.revoke() };
-  }
-
   /** Stops and removes a machine that this process made; of any other it only lets go. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#link.owned) {
@@ -330,4 +331,10 @@ export class Machine implements AsyncDisposable {
     }
     this.#link.close();
   }
+}
+
+/** A second handle on the same machine, which can be taken away from whoever has it. For pools; no public API. */
+export function lendMachine(machine: Machine): { readonly machine: Machine; revoke(): void } {
+  const link = new LeasedLink(linkOf(machine));
+  return { machine: new Machine(link), revoke: () => link.revoke() };
 }

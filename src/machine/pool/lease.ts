@@ -21,9 +21,8 @@ export const releaseActions = ["reset", "keep", "discard"] as const;
  * import { Pool } from "supermachine";
  *
  * await using pool = new Pool({ image: "busybox", max: 1, memory: "256MiB" });
- * const lease = await pool.acquire();
+ * await using lease = await pool.acquire();
  * console.log((await lease.machine.exec(["echo", "hello"])).stdout); // hello
- * await lease.release("discard"); // whatever the pool does by default, this one is not to be used again
  * ```
  */
 export class Lease<M extends object = Machine> implements AsyncDisposable {
@@ -57,6 +56,16 @@ export class Lease<M extends object = Machine> implements AsyncDisposable {
    * pool's end.
    *
    * @param action In place of the pool's `onRelease`, this once.
+   *
+   * @example
+   * ```ts
+   * import { Pool } from "supermachine";
+   *
+   * await using pool = new Pool({ image: "busybox", max: 1, memory: "256MiB" });
+   * const lease = await pool.acquire();
+   * await lease.release("discard"); // whatever the pool does by default, this one is not to be used again
+   * console.log(lease.active); // false
+   * ```
    */
   async release(action?: ReleaseAction): Promise<void> {
     if (action !== undefined && !releaseActions.includes(action))
@@ -66,6 +75,7 @@ export class Lease<M extends object = Machine> implements AsyncDisposable {
     this.#onRelease(action);
   }
 
+  /** Releases it, as the pool's `onRelease` says. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }

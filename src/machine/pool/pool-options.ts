@@ -58,6 +58,7 @@ export interface CustomPoolOptions extends PoolLimits {
   memory?: number | string | undefined;
 }
 
+/** Options of a pool: how it keeps its machines, and either an image with its options or a function that makes machines. */
 export type PoolOptions = ImagePoolOptions | CustomPoolOptions;
 
 /** A pool's options, checked, with every default filled in. */

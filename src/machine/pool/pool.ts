@@ -1,5 +1,5 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
-import type { Machine } from "../machine.ts";
+import { lendMachine, type Machine } from "../machine.ts";
 import { describeExit } from "../machine-end.ts";
 import type { Lease } from "./lease.ts";
 import { hostClock } from "./pool-clock.ts";
@@ -29,7 +29,7 @@ export interface AcquireOptions {
  * ```ts
  * import { Pool } from "supermachine";
  *
- * await using pool = new Pool({ image: "busybox", memory: "256MiB", max: 2 });
+ * await using pool = new Pool({ image: "busybox", memory: "256MiB", max: 1 });
  * {
  *   await using lease = await pool.acquire();
  *   const { stdout } = await lease.machine.exec(["echo", "hello"]);
@@ -53,7 +53,7 @@ export class Pool implements AsyncDisposable {
    * await using pool = new Pool({
    *   create: ({ signal }) => Machine.create("busybox", { memory: "256MiB", labels: { role: "worker" }, signal }),
    *   memory: "256MiB", // what one machine counts against the host's memory
-   *   max: 2,
+   *   max: 1,
    *   onRelease: "keep",
    * });
    * await using lease = await pool.acquire();
@@ -81,9 +81,9 @@ export class Pool implements AsyncDisposable {
    * ```ts
    * import { Pool } from "supermachine";
    *
-   * await using pool = new Pool({ image: "busybox", memory: "256MiB" });
+   * await using pool = new Pool({ image: "busybox", memory: "256MiB", max: 1 });
    * await using lease = await pool.acquire({ timeoutMs: 240_000 });
-   * await lease.machine.files.write("/tmp/note.txt", "hello");
+   * console.log(lease.active, pool.stats().leased); // true 1
    * ```
    */
   acquire(options: AcquireOptions = {}): Promise<Lease> {
@@ -97,10 +97,9 @@ export class Pool implements AsyncDisposable {
    * ```ts
    * import { Pool } from "supermachine";
    *
-   * await using pool = new Pool({ image: "busybox", memory: "256MiB", min: 1 });
-   * await (await pool.acquire()).release();
-   * const { created, acquireMs } = pool.stats();
-   * console.log(created, acquireMs.p50);
+   * await using pool = new Pool({ image: "busybox", min: 0 });
+   * const { idle, leased, acquireMs } = pool.stats();
+   * console.log(idle, leased, acquireMs.p50); // 0 0 0
    * ```
    */
   stats(): PoolStats {
@@ -115,11 +114,9 @@ export class Pool implements AsyncDisposable {
    * ```ts
    * import { Pool } from "supermachine";
    *
-   * const pool = new Pool({ image: "busybox", memory: "256MiB" });
-   * const lease = await pool.acquire();
-   * const drained = pool.drain();
-   * await lease.release();
-   * await drained;
+   * const pool = new Pool({ image: "busybox", min: 0 });
+   * await pool.drain();
+   * await pool.acquire().catch((error) => console.log(error.code)); // POOL_CLOSED
    * ```
    */
   drain(): Promise<void> {
@@ -136,7 +133,7 @@ export class Pool implements AsyncDisposable {
    * ```ts
    * import { Pool } from "supermachine";
    *
-   * const pool = new Pool({ image: "busybox", memory: "256MiB" });
+   * const pool = new Pool({ image: "busybox", min: 0 });
    * await pool.close();
    * ```
    */
@@ -144,6 +141,7 @@ export class Pool implements AsyncDisposable {
     return this.#core.close();
   }
 
+  /** The same as `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#core.close();
   }
@@ -178,8 +176,10 @@ const machineParts: Pick<PoolParts<Machine>, "ended" | "check" | "reset" | "dest
   },
   async destroy(machine) {
     // Nobody misses what is in it, so it need not be stopped in an orderly way.
-    await machine.remove({ force: true });
+    await machine.kill();
     await machine[Symbol.asyncDispose]();
+    // Of a machine in another process, disposing leaves the record.
+    await machine.remove();
   },
-  lend: (machine) => machine.lend(),
+  lend: lendMachine,
 };
