@@ -1,0 +1,160 @@
+import { type FileHandle, mkdir, open, rename } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { errnoOf, systemFailure } from "../../errors/system-failure.ts";
+import type { Home } from "../../storage/home.ts";
+import { createTemporary, type Temporary } from "../../storage/temporary.ts";
+import {
+  encodeManifest,
+  type Sha256,
+  type SnapshotId,
+  type SnapshotManifest,
+  snapshotFormatVersion,
+} from "../manifest.ts";
+import { type PageMap, pageLength, pageMapCodec } from "../page-map.ts";
+import { type SavedComponent, saveComponent } from "../state-codec.ts";
+import { encodeStateFile } from "../state-file.ts";
+import { hashMemory } from "./hash-memory.ts";
+import { blockLength, type MemoryContent } from "./memory-content.ts";
+import { maxAncestors, type OpenedSnapshot } from "./open-snapshot.ts";
+import { RunReader } from "./run-reader.ts";
+import { sealOf } from "./seal.ts";
+import { manifestName, memoryPath, sealName, sha256, stateName } from "./snapshot-files.ts";
+import { snapshotFolder, syncFolder } from "./snapshot-folders.ts";
+import { writeMemory } from "./write-memory.ts";
+
+/** What a snapshot says about itself, as far as the writer does not find out. */
+export interface SnapshotDescription
+  extends Pick<SnapshotManifest, "madeBy" | "machine" | "cpu" | "kernel" | "agent"> {
+  readonly components: readonly SavedComponent[];
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970; now by default. */
+  readonly createdAt?: number;
+}
+
+export interface CaptureOptions {
+  /**
+   * A snapshot that the machine's memory was once the same as: only what differs is written. Not used, so that the new
+   * snapshot stands by itself, where too many build on each other already. It must be leased until `finish` resolves.
+   */
+  readonly parent?: OpenedSnapshot | undefined;
+  /** The pages that can differ from the parent's; without a parent, the pages that can be other than zero. */
+  readonly candidates?: PageMap | undefined;
+}
+
+/**
+ * Makes one snapshot, in two steps so that the machine stands still only for the first: `captureMemory` copies, `finish`
+ * computes digests, waits for the disk and gives the folder its name. Until then there is nothing but a temporary folder,
+ * which goes with the writer, or with the next sweep when the process is killed.
+ *
+ * @example
+ * ```ts
+ * await using writer = new SnapshotWriter(home);
+ * await writer.captureMemory(content);
+ * const id = await writer.finish({ components, madeBy, machine, cpu, kernel, agent });
+ * ```
+ */
+export class SnapshotWriter implements AsyncDisposable {
+  readonly #home: Home;
+  readonly #folder: Temporary;
+  #file: FileHandle | undefined;
+  #captured: { readonly pages: PageMap; readonly parent: OpenedSnapshot | undefined } | undefined;
+
+  constructor(home: Home) {
+    this.#home = home;
+    this.#folder = createTemporary(home, "snapshot");
+  }
+
+  /**
+   * Copies the memory, which must not change until this resolves. Once.
+   *
+   * @throws SupermachineError `NO_SPACE`, `PERMISSION_DENIED`.
+   */
+  async captureMemory(content: MemoryContent, options: CaptureOptions = {}): Promise<void> {
+    if (this.#file !== undefined) throw new TypeError("The memory has been captured already");
+    const { length } = content;
+    if (!(length > 0 && length % blockLength === 0))
+      throw new RangeError(`A memory cannot have ${length} bytes`);
+    const parent = (options.parent?.ancestors.length ?? 0) < maxAncestors ? options.parent : undefined;
+    if (parent !== undefined && parent.manifest.memory.length !== length)
+      throw new RangeError(`A memory of ${length} bytes cannot be based on this parent`);
+    // Candidates are about the parent that was given.
+    const candidates = parent === options.parent ? options.candidates : undefined;
+    try {
+      await mkdir(this.#folder.path, { mode: 0o700 });
+      this.#file = await open(memoryPath(this.#folder.path), "wx", 0o600);
+      await using base = parent === undefined ? undefined : new RunReader(parent.memory);
+      this.#captured = { pages: await writeMemory(this.#file, content, { base, candidates }), parent };
+    } catch (error) {
+      throw systemFailure(error, "Writing a snapshot in", this.#folder.path);
+    }
+  }
+
+  /**
+   * Completes the snapshot; the machine may run meanwhile. Once.
+   *
+   * @returns Its id; it is in `home.snapshots` from now on.
+   * @throws SupermachineError `NO_SPACE`, `PERMISSION_DENIED`.
+   */
+  async finish(description: SnapshotDescription): Promise<SnapshotId> {
+    const { components, labels = {}, createdAt = Date.now(), ...rest } = description;
+    if (this.#file === undefined || this.#captured === undefined)
+      throw new TypeError("No memory has been captured");
+    const { pages, parent } = this.#captured;
+    const folder = this.#folder.path;
+    try {
+      const memoryDigest = await this.#sealMemory(this.#file, pages);
+      const state = encodeStateFile([...components, saveComponent(pageMapCodec, pages)]);
+      await writeDurably(join(folder, stateName), state);
+      const manifest = encodeManifest({
+        format: snapshotFormatVersion,
+        createdAt,
+        ...rest,
+        memory: { length: pages.pages * pageLength, pages: pages.count, digest: memoryDigest },
+        state: { length: state.length, digest: sha256(state) },
+        ...(parent === undefined ? {} : { parent: parent.id }),
+        labels,
+      });
+      await writeDurably(join(folder, manifestName), manifest);
+      await syncFolder(folder);
+      const id = sha256(manifest);
+      await publishSnapshot(this.#home, folder, id);
+      return id;
+    } catch (error) {
+      throw systemFailure(error, "Writing a snapshot in", this.#home.snapshots);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file?.close();
+    this.#file = undefined;
+    this.#folder[Symbol.dispose]();
+  }
+
+  /** Nothing changes the file after this: not even its mode, which would break the seal. */
+  async #sealMemory(file: FileHandle, pages: PageMap): Promise<Sha256> {
+    const folder = this.#folder.path;
+    await file.chmod(0o400);
+    await file.sync();
+    await writeDurably(join(folder, sealName), Buffer.from(sealOf(file.fd)));
+    return await hashMemory(memoryPath(folder), { pages, checkHoles: false });
+  }
+}
+
+async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, "wx", 0o600);
+  await file.writeFile(bytes);
+  await file.sync();
+}
+
+/** Gives a complete folder on the same file system its name. */
+export async function publishSnapshot(home: Home, folder: string, id: SnapshotId): Promise<void> {
+  const target = snapshotFolder(home, id);
+  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  try {
+    await rename(folder, target);
+  } catch (error) {
+    // The same snapshot is there already.
+    if (!["ENOTEMPTY", "EEXIST"].includes(errnoOf(error) ?? "")) throw error;
+  }
+  await syncFolder(dirname(target));
+}

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { acquireFileLock } from "./file-lock.ts";
+import { Home } from "./home.ts";
+
+const lockModule = new URL("./file-lock.js", import.meta.url).href;
+const homeModule = new URL("./home.js", import.meta.url).href;
+
+test("one of many holds the lock at a time, and all get it", async (t) => {
+  const { home, place } = placeFor(t);
+  let holders = 0;
+  let most = 0;
+  let served = 0;
+  await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      await using _lock = await acquireFileLock(home, place);
+      most = Math.max(most, ++holders);
+      await delay(2);
+      holders--;
+      served++;
+    }),
+  );
+  assert.deepEqual([most, served], [1, 12]);
+  assert.deepEqual(readdirSync(place.folder), []);
+});
+
+test("locks of other names do not wait for each other", async (t) => {
+  const { home, place } = placeFor(t);
+  await using _one = await acquireFileLock(home, place);
+  await using _other = await acquireFileLock(home, { ...place, name: `${place.name}.2` });
+  assert.equal(readdirSync(place.folder).length, 2);
+});
+
+test("an abort ends the wait with ABORTED and leaves the lock to its holder", async (t) => {
+  const { home, place } = placeFor(t);
+  await using _held = await acquireFileLock(home, place);
+  await assert.rejects(
+    acquireFileLock(home, place, { signal: AbortSignal.timeout(40) }),
+    (error) => error instanceof Error && "code" in error && error.code === "ABORTED",
+  );
+  assert.equal(readdirSync(place.folder).length, 1);
+});
+
+test("what a killed holder and a killed waiter leave does not stop anyone", async (t) => {
+  const { home, place } = placeFor(t);
+  const script = `
+    const { acquireFileLock } = await import(${JSON.stringify(lockModule)});
+    const { Home } = await import(${JSON.stringify(homeModule)});
+    const home = new Home(${JSON.stringify(home.root)});
+    await acquireFileLock(home, ${JSON.stringify(place)});
+    acquireFileLock(home, ${JSON.stringify(place)});
+    setTimeout(() => process.stdout.write("held"), 100);
+    setTimeout(() => {}, 60000);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.after(() => child.kill("SIGKILL"));
+  await once(child.stdout, "data");
+  assert.equal(readdirSync(place.folder).length, 2);
+  await assert.rejects(acquireFileLock(home, place, { signal: AbortSignal.timeout(60) }));
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  await using _lock = await acquireFileLock(home, place);
+  assert.equal(readdirSync(place.folder).length, 1);
+});
+
+test("a ticket that cannot be read is nobody's, and foreign files stay", async (t) => {
+  const { home, place } = placeFor(t);
+  mkdirSync(place.folder);
+  writeFileSync(join(place.folder, `${place.name}.7`), "?");
+  writeFileSync(join(place.folder, "notes.txt"), "");
+  await using _lock = await acquireFileLock(home, place);
+  assert.deepEqual(readdirSync(place.folder).sort(), [`${place.name}.8`, "notes.txt"].sort());
+});
+
+function placeFor(t: { after(done: () => void): void }): {
+  home: Home;
+  place: { folder: string; name: string };
+} {
+  const root = mkdtempSync(join(tmpdir(), "lock-test-"));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  return { home: new Home(root), place: { folder: join(root, "locks"), name: "thing" } };
+}
