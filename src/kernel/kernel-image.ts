@@ -4,6 +4,17 @@
  */
 import { decodeLz4Legacy } from "./lz4-legacy.ts";
 
+/**
+ * Whether a file looks like a kernel that can be booted: an x86 bzImage, an ELF kernel, an arm64 Image
+ * (https://docs.kernel.org/arch/arm64/booting.html), also inside an EFI image or compressed with gzip.
+ */
+export function isKernelImage(image: Uint8Array): boolean {
+  const has = (offset: number, magic: string): boolean =>
+    image.length >= offset + magic.length &&
+    [...magic].every((character, index) => image[offset + index] === character.charCodeAt(0));
+  return has(0x202, "HdrS") || has(0, "\x7fELF") || has(56, "ARM\x64") || has(0, "MZ") || has(0, "\x1f\x8b");
+}
+
 /** The release in a kernel image, as `uname -r` prints it, or undefined when it does not say. */
 export function kernelRelease(image: Uint8Array): string | undefined {
   if (isBzImage(image)) {

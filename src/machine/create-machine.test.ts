@@ -142,6 +142,10 @@ test("a boot that fails rejects with its reason and leaves no record", async () 
   const silent = fakeParts({ silent: true });
   await assert.rejects(start({ home: home.root, bootTimeoutMs: 20 }, silent), code("BOOT_TIMEOUT"));
   await assert.rejects(start({ home: home.root }, fakeParts({ panicAtBoot: true })), code("GUEST_PANIC"));
+  await assert.rejects(start({ home: home.root }, fakeParts({ diesAtBoot: true })), {
+    code: "BOOT_FAILED",
+    message: "The machine ended while it started: no such luck",
+  });
   await assert.rejects(start({ home: home.root, command: ["nope"] }), code("COMMAND_NOT_FOUND"));
   const abort = new AbortController();
   setTimeout(() => abort.abort(), 20);

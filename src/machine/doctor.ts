@@ -160,6 +160,8 @@ function engineCheck(engine: ProbedEngine): DoctorCheck {
 }
 
 async function kernelCheck(home: Home): Promise<DoctorCheck> {
+  if (!(await canWrite(home.root)))
+    return { name: "kernel", status: "failed", detail: "Not looked for: there is no folder to keep it in" };
   const architecture = process.arch === "arm64" ? "arm64" : "x64";
   try {
     const { release, initramfs } = await provideKernel({ home, architecture });
@@ -177,4 +179,11 @@ async function kernelCheck(home: Home): Promise<DoctorCheck> {
       ...(failure?.hint === undefined ? {} : { remedy: failure.hint }),
     };
   }
+}
+
+async function canWrite(folder: string): Promise<boolean> {
+  return await access(folder, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
 }

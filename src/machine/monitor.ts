@@ -8,7 +8,7 @@ import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import { aborted, BootLimit } from "./boot-limit.ts";
 import { ControlServer } from "./control-server.ts";
 import { signalName } from "./guest-signals.ts";
-import { exitError, isConnectionLoss, notRunning, panicLine, within } from "./machine-end.ts";
+import { bootError, exitError, isConnectionLoss, notRunning, panicLine, within } from "./machine-end.ts";
 import { MachineLog } from "./machine-log.ts";
 import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
@@ -107,7 +107,7 @@ export class Monitor {
       await monitor.#boot();
       return monitor;
     } catch (error) {
-      const failure = await monitor.explain(error);
+      const failure = await monitor.#explainBoot(error);
       await monitor.kill();
       throw failure;
     }
@@ -167,6 +167,14 @@ export class Monitor {
     if (!wasClosed && !isConnectionLoss(given)) return given;
     const exit = await within(this.#guest.exited, wasClosed ? 0 : lostAgentGraceMs);
     return exit === undefined ? given : exitError(this.info.name, this.#exitOf(exit), given);
+  }
+
+  /** As `explain`, for what went wrong before the machine was up. */
+  async #explainBoot(error: unknown): Promise<unknown> {
+    const wasClosed = error instanceof SupermachineError && error.code === "ABORTED";
+    if (!wasClosed && !isConnectionLoss(error)) return error;
+    const exit = await within(this.#guest.exited, wasClosed ? 0 : lostAgentGraceMs);
+    return exit === undefined ? error : bootError(exit);
   }
 
   async #boot(): Promise<void> {

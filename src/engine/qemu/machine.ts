@@ -98,7 +98,7 @@ export class QemuMachine implements EngineMachine {
     if (ended.error !== undefined) return `QEMU cannot be started: ${ended.error.message}`;
     const how = ended.signal === null ? `exited with status ${ended.code}` : `was ended by ${ended.signal}`;
     const complaints = this.#complaints.lines().slice(-5);
-    return [`QEMU ${how}`, ...complaints].join("\n");
+    return [`QEMU ${how}`, ...complaints].join("; ");
   }
 }
 

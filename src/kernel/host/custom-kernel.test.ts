@@ -32,7 +32,7 @@ test("customKernel() without modules takes everything for built in", async (t) =
 test("customKernel() notices that the image was replaced", async (t) => {
   const { home, image } = kernelFile(t);
   const before = await customKernel(home, image);
-  writeFileSync(image, "Linux version 6.10-own (gcc)");
+  writeFileSync(image, "\x7fELF\0Linux version 6.10-own (gcc)");
   const after = await customKernel(home, image);
   assert.deepEqual([before.release, after.release], ["6.9-own", "6.10-own"]);
   assert.notEqual(before.folder, after.folder);
@@ -46,10 +46,19 @@ test("customKernel() says which file is missing", async (t) => {
   });
 });
 
+test("customKernel() refuses what is no kernel", async (t) => {
+  const { home, image } = kernelFile(t);
+  writeFileSync(image, "root:x:0:0:root:/root:/bin/sh\n".repeat(100));
+  await assert.rejects(customKernel(home, image), {
+    code: "KERNEL_NOT_FOUND",
+    message: `The file '${image}' is no kernel image`,
+  });
+});
+
 function kernelFile(t: TestContext): { home: Home; image: string } {
   const root = mkdtempSync(join(tmpdir(), "kernel-test-"));
   t.after(() => rmSync(root, { recursive: true }));
   const image = join(root, "vmlinux");
-  writeFileSync(image, "\0Linux version 6.9-own (gcc)");
+  writeFileSync(image, "\x7fELF\0Linux version 6.9-own (gcc)");
   return { home: new Home(root), image };
 }

@@ -3,7 +3,7 @@ import { readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { Home } from "../../storage/home.ts";
-import { kernelRelease } from "../kernel-image.ts";
+import { isKernelImage, kernelRelease } from "../kernel-image.ts";
 import { modulesFolder, type StoredKernel, storeModules } from "./kernel-store.ts";
 import { loadModules } from "./module-folder.ts";
 
@@ -18,7 +18,7 @@ export async function customKernel(home: Home, path: string, signal?: AbortSigna
   const image = await realpath(path).catch((cause: unknown) => {
     throw new SupermachineError("KERNEL_NOT_FOUND", `There is no kernel '${path}'`, {
       cause,
-      hint: "--kernel and SUPERMACHINE_KERNEL name a kernel image file: vmlinux, bzImage or Image",
+      hint,
     });
   });
   const { size, mtimeMs } = await stat(image);
@@ -27,7 +27,12 @@ export async function customKernel(home: Home, path: string, signal?: AbortSigna
   const known = await readFile(join(modulesFolder(home, name), "release"), "utf8").catch(() => undefined);
   if (known !== undefined) return { folder: modulesFolder(home, name), image, release: known };
 
-  const release = kernelRelease(await readFile(image, { signal })) ?? "unknown";
+  const bytes = await readFile(image, { signal }).catch((cause: unknown) => {
+    throw new SupermachineError("KERNEL_NOT_FOUND", `The kernel '${path}' cannot be read`, { cause, hint });
+  });
+  if (!isKernelImage(bytes))
+    throw new SupermachineError("KERNEL_NOT_FOUND", `The file '${path}' is no kernel image`, { hint });
+  const release = kernelRelease(bytes) ?? "unknown";
   const found = await firstFolder([
     join(dirname(image), "modules"),
     join(dirname(image), "..", "lib", "modules", release),
@@ -37,6 +42,7 @@ export async function customKernel(home: Home, path: string, signal?: AbortSigna
   return { folder: await storeModules(home, name, { release, modules }), image, release };
 }
 
+const hint = "--kernel and SUPERMACHINE_KERNEL name a kernel image file: vmlinux, bzImage or Image";
 const builtInOnly: ReadonlyMap<string, Uint8Array> = new Map([["order", new Uint8Array(0)]]);
 
 async function firstFolder(paths: readonly string[]): Promise<string | undefined> {

@@ -7,6 +7,7 @@ import type {
   EngineSupport,
   GuestDevices,
 } from "../../engine/engine.ts";
+import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { deferred } from "../../streams/deferred.ts";
 import type { AgentHub } from "../agent-hub.ts";
 import { FakeAgent } from "./fake-agent.ts";
@@ -18,6 +19,8 @@ export interface FakeEngineOptions {
   silent?: boolean;
   /** The guest panics as soon as it has started. */
   panicAtBoot?: boolean;
+  /** The engine dies at once; as with real ones, the connection is lost before it is known how. */
+  diesAtBoot?: boolean;
   /** The agent takes a shutdown request and does nothing. */
   ignoresShutdown?: boolean;
 }
@@ -53,6 +56,10 @@ export class FakeEngine implements Engine {
   readonly openAgent = async (stream: unknown): Promise<AgentHub> => {
     const guest = this.guests.find((candidate) => candidate.stream === stream);
     if (guest === undefined) throw new Error("This stream belongs to no fake guest");
+    if (this.#options.diesAtBoot === true) {
+      setTimeout(() => guest.end({ kind: "failed", detail: "no such luck", console: [] }), 5);
+      throw new SupermachineError("MACHINE_EXITED", "The connection to the guest agent ended");
+    }
     return {
       agent: guest.agentDouble,
       attach: (transport) => transport.close(),
