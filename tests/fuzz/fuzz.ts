@@ -1,0 +1,30 @@
+import fc from "fast-check";
+
+/** Seconds that one file of this folder may take; more at night: SUPERMACHINE_FUZZ_SECONDS. */
+const secondsPerFile = Number(process.env["SUPERMACHINE_FUZZ_SECONDS"] ?? 8);
+
+export interface FuzzOptions {
+  /** This property's part of its file's time: the parts of a file add up to 1. */
+  readonly share: number;
+}
+
+/** Tries as many cases as there is time for. A failure prints the seed and the shrunk case, as fast-check does. */
+export function fuzz<Case>(property: fc.IProperty<Case>, { share }: FuzzOptions): void {
+  fc.assert(property, limits<Case>(share));
+}
+
+export async function fuzzAsync<Case>(
+  property: fc.IAsyncProperty<Case>,
+  { share }: FuzzOptions,
+): Promise<void> {
+  await fc.assert(property, limits<Case>(share));
+}
+
+function limits<Case>(share: number): fc.Parameters<Case> {
+  return {
+    numRuns: Number.MAX_SAFE_INTEGER,
+    interruptAfterTimeLimit: secondsPerFile * 1000 * share,
+    // The time is meant to run out; only a run without a single case would be no test.
+    markInterruptAsFailure: false,
+  };
+}
