@@ -303,6 +303,27 @@ test("machines beyond the minimum end when nobody has used them for the idle tim
   await pool.close();
 });
 
+test("of machines that grow too old at the same moment, no more end than are too many", async () => {
+  const { pool, machines } = poolOf({ min: 1, max: 3, idleTimeoutMs: 1_000 });
+  const leases = await Promise.all([pool.acquire(), pool.acquire(), pool.acquire()]);
+  for (const lease of leases) await lease.release();
+  await machines.clock.advance(1_000);
+  assert.deepEqual([machines.living.length, machines.attempts], [1, 3]);
+  await pool.close();
+});
+
+test("no more machines are asked whether they answer than somebody waits for", async () => {
+  let asked = 0;
+  const check = () => {
+    asked++;
+  };
+  const { pool, machines } = poolOf({ min: 2 }, { check });
+  await machines.clock.advance(5_001);
+  await pool.acquire();
+  assert.equal(asked, 1);
+  await pool.close();
+});
+
 test("no more machines start at once than the gate lets through", async () => {
   const up = deferred<void>();
   const { pool, machines } = poolOf({ min: 8, max: 8 }, { create: () => up.promise }, { starts: 3 });
@@ -406,6 +427,17 @@ test("draining serves those who wait, lets leases last, and takes nobody new", a
   await last.release();
   await drained;
   assert.deepEqual([machines.alive, machines.clock.pending], [0, 0]);
+});
+
+test("draining does not wait for machines that nobody waits for", async () => {
+  const create = (signal: AbortSignal) =>
+    new Promise<void>((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  const { pool } = poolOf({ min: 1 }, { create });
+  await settled();
+  await pool.drain();
+  assert.equal(pool.stats().failures, 0);
 });
 
 test("closing tells when a machine could not be ended, and still ends the others", async () => {

@@ -187,8 +187,8 @@ export class PoolCore<M extends object> {
     }
     this.#created++;
     void this.#watch(member);
-    if (member.cancel.signal.aborted) this.#end(member);
-    else this.#makeIdle(member);
+    // Also when it has been given up meanwhile: the plan ends what is idle and not wanted.
+    this.#makeIdle(member);
     this.#plan();
   }
 

@@ -15,7 +15,10 @@ export class FakeMachine {
     this.number = number;
   }
 
+  dead = false;
+
   die(how = "the guest kernel panicked"): void {
+    this.dead = true;
     this.ended.resolve(how);
   }
 }
