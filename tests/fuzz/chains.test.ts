@@ -10,11 +10,11 @@ import { deviceMakers } from "./devices.ts";
 import { fuzzAsync } from "./fuzz.ts";
 
 const kind = fc.constantFrom(...Object.keys(deviceMakers));
-const memoryBytes = 0x10_0000;
+const memoryBytes = 0x4_0000;
 const allFeatures: bigint = 2n ** 41n - 1n;
 
 /** Where the tables below are written, apart from everything that the driver double allocates. */
-const indirectTable = 0x8_0000;
+const indirectTable = 0x2_0000;
 
 const descriptor: fc.Arbitrary<RawDescriptor> = fc.record({
   address: fc.oneof(
@@ -93,19 +93,21 @@ test("2.7.8: whatever is asked, a device writes nowhere but into the requests' w
       const queues = it.host.device.queueSizes.length;
       for (const { queue, buffers, indirect } of requests)
         it.driver.add(queue % queues, buffers, { indirect });
-      const allowed = new Uint8Array(memoryBytes);
+      const places: { readonly address: number; readonly length: number }[] = [];
       for (let queue = 0; queue < queues; queue++) {
         const { device, size, requests: placed } = it.driver.queue(queue);
-        allowed.fill(1, device, device + 6 + 8 * size);
-        for (const pieces of placed.values())
-          for (const { address, length } of pieces) allowed.fill(1, address, address + length);
+        places.push({ address: device, length: 6 + 8 * size }, ...[...placed.values()].flat());
       }
-      const before = it.memory.view(gpa(0), memoryBytes).slice();
+      /** The memory with zeros where the device may write. */
+      const rest = (): Buffer => {
+        const bytes = Buffer.from(it.memory.view(gpa(0), memoryBytes));
+        for (const { address, length } of places) bytes.fill(0, address, address + length);
+        return bytes;
+      };
+      const before = rest();
       for (let queue = 0; queue < queues; queue++) it.driver.notify(queue);
       await turn();
-      const after = it.memory.view(gpa(0), memoryBytes);
-      const stray = after.findIndex((byte, at) => allowed[at] === 0 && byte !== before[at]);
-      assert.equal(stray, -1, `${name} wrote at 0x${stray.toString(16)}`);
+      assert.ok(rest().equals(before), `${name} wrote where it may not`);
     }),
     { share: 0.4 },
   );

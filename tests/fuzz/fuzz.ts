@@ -20,11 +20,18 @@ export async function fuzzAsync<Case>(
   await fc.assert(property, limits<Case>(share));
 }
 
+/** Fewer cases than this in its time, and a property tests nothing: it hangs, or its cases are too large. */
+const fewestCases = 20;
+
 function limits<Case>(share: number): fc.Parameters<Case> {
   return {
     numRuns: Number.MAX_SAFE_INTEGER,
     interruptAfterTimeLimit: secondsPerFile * 1000 * share,
-    // The time is meant to run out; only a run without a single case would be no test.
+    // The time is meant to run out.
     markInterruptAsFailure: false,
+    reporter(details) {
+      if (details.failed) throw new Error(fc.defaultReportMessage(details), { cause: details.errorInstance });
+      if (details.numRuns < fewestCases) throw new Error(`Only ${details.numRuns} cases in their time`);
+    },
   };
 }
