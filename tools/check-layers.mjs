@@ -8,7 +8,7 @@ import { dirname, join, normalize, relative } from "node:path";
 /** Lower layers first. Folders in one row may not import each other. */
 const layers = [
   ["errors", "abi", "lifetime", "progress", "streams"],
-  ["memory", "snapshot", "storage", "tar", "bus"],
+  ["memory", "snapshot", "storage", "tar", "bus", "streams/host"],
   ["virtio", "snapshot/host"],
   ["devices", "arch", "net"],
   ["hypervisor"],

@@ -12,7 +12,6 @@ const levels = {
   tools: {
     folders: [
       "dist/tests/rootfs",
-      "dist/tests/snapshot",
       "dist/tests/image",
       "dist/tests/agent",
       "dist/tests/cli",

@@ -78,6 +78,8 @@ export interface EngineMachine extends AsyncDisposable {
   readonly exited: Promise<EngineExit>;
   /** Process that carries the guest, for accounting; ours for in-process monitors. */
   readonly pid: number;
+  /** Path of a Unix socket through which programs of the host reach the guest's vsock ports; on engines that have it. */
+  readonly vsockSocket?: string;
   /** Milliseconds from the call of `start` to each phase reached so far. */
   readonly timings?: EngineTimings;
   /** How often the vCPUs left the guest, by kind; on engines that can tell. */

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { AgentClient } from "../agent/client.ts";
 import { duplexTransport } from "../agent/transports/duplex.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { type ControlHello, readLine } from "./control-protocol.ts";
+import { readLine } from "../streams/host/read-line.ts";
+import { type ControlHello, longestLineBytes } from "./control-protocol.ts";
 import type { MachineRecord } from "./machine-record.ts";
 import type { MachineExit } from "./types.ts";
 
@@ -44,7 +45,10 @@ async function ask(
   try {
     if (signal?.aborted === true) abort();
     send(socket, { supermachine: 1, channel: "monitor", ...request });
-    const answer = JSON.parse(await readLine(socket)) as { result?: unknown; error?: unknown };
+    const answer = JSON.parse(await readLine(socket, { maxBytes: longestLineBytes })) as {
+      result?: unknown;
+      error?: unknown;
+    };
     if (answer.result === undefined) throw SupermachineError.fromJSON(answer.error);
     return answer.result;
   } finally {
@@ -58,7 +62,9 @@ export async function openRemoteAgent(record: MachineRecord): Promise<AgentClien
   const socket = await open(record);
   try {
     send(socket, { supermachine: 1, channel: "agent" });
-    const answer = JSON.parse(await readLine(socket, { timeoutMs: answerMs })) as { error?: unknown };
+    const answer = JSON.parse(
+      await readLine(socket, { maxBytes: longestLineBytes, timeoutMs: answerMs }),
+    ) as { error?: unknown };
     if (answer.error !== undefined) throw SupermachineError.fromJSON(answer.error);
     return await AgentClient.connect(duplexTransport(socket));
   } catch (error) {

@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import * as v from "valibot";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 
@@ -27,7 +26,7 @@ export type ControlHello =
     };
 
 /** A first line is a short object; an answer carries at most a panic's console lines. */
-const longestLineBytes: number = 256 * 1024;
+export const longestLineBytes: number = 256 * 1024;
 
 const helloSchema: v.GenericSchema<unknown, ControlHello> = v.union([
   v.object({ supermachine: v.literal(1), channel: v.literal("agent") }),
@@ -62,43 +61,5 @@ export function parseHello(line: string): ControlHello {
   if (parsed.success) return parsed.output;
   throw new SupermachineError("INVALID_ARGUMENT", "The control request is not understood", {
     hint: "The machine was started by another version of supermachine; use that one, or stop the machine",
-  });
-}
-
-/** Reads one line and leaves what follows it in the socket. Rejects when there is none, or none that ends in time. */
-export function readLine(socket: Socket, options: { timeoutMs?: number } = {}): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let pending = Buffer.alloc(0);
-    const timer =
-      options.timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => fail("sends nothing"), options.timeoutMs);
-    const settle = () => {
-      clearTimeout(timer);
-      socket.off("readable", onReadable).off("end", onEnd).off("close", onEnd).off("error", onEnd);
-    };
-    const fail = (what: string) => {
-      settle();
-      reject(new SupermachineError("MACHINE_EXITED", `The other end of the control socket ${what}`));
-    };
-    const onEnd = () => fail("has gone");
-    const onReadable = () => {
-      for (
-        let chunk = socket.read() as Buffer | null;
-        chunk !== null;
-        chunk = socket.read() as Buffer | null
-      ) {
-        pending = Buffer.concat([pending, chunk]);
-        const end = pending.indexOf(10);
-        if (end >= 0) {
-          settle();
-          if (end + 1 < pending.length) socket.unshift(pending.subarray(end + 1));
-          return resolve(pending.toString("utf8", 0, end));
-        }
-        if (pending.length > longestLineBytes) return fail("sends a line without end");
-      }
-    };
-    socket.on("readable", onReadable).on("end", onEnd).on("close", onEnd).on("error", onEnd);
-    onReadable();
   });
 }

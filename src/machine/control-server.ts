@@ -2,8 +2,9 @@ import { chmod } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { duplexTransport } from "../agent/transports/duplex.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { readLine } from "../streams/host/read-line.ts";
 import type { AgentHub } from "./agent-hub.ts";
-import { type ControlHello, parseHello, readLine } from "./control-protocol.ts";
+import { type ControlHello, longestLineBytes, parseHello } from "./control-protocol.ts";
 import type { MachineExit, StopOptions } from "./types.ts";
 
 /** More than anyone needs, and fewer than a process may open. */
@@ -63,7 +64,9 @@ export class ControlServer {
 async function serve(socket: Socket, machine: Controlled, hub: AgentHub): Promise<void> {
   let answer: Record<string, unknown>;
   try {
-    const hello = parseHello(await readLine(socket, { timeoutMs: helloTimeoutMs }));
+    const hello = parseHello(
+      await readLine(socket, { maxBytes: longestLineBytes, timeoutMs: helloTimeoutMs }),
+    );
     if (hello.channel === "agent") {
       socket.write('{"ok":true}\n');
       hub.attach(duplexTransport(socket));

@@ -310,7 +310,12 @@ export class Monitor {
     const owner = await identifyProcess();
     const guest = this.#guest.pid === process.pid ? undefined : await identifyProcess(this.#guest.pid);
     this.#record = { ...this.#record, owner, ...(guest === undefined ? {} : { guest }) };
-    await this.#update({ pid: process.pid, ...(guest === undefined ? {} : { enginePid: guest.pid }) });
+    const { vsockSocket } = this.#guest;
+    await this.#update({
+      pid: process.pid,
+      ...(guest === undefined ? {} : { enginePid: guest.pid }),
+      ...(vsockSocket === undefined ? {} : { vsockSocket }),
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
-import type { Agent, AgentConnection } from "../agent/requests.ts";
+import type { Agent } from "../agent/requests.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { joinSocket } from "../streams/host/join-socket.ts";
 import type { Forward, ForwardOptions } from "./types.ts";
 
 const defaultMaxConnections = 256;
@@ -79,31 +80,7 @@ function listenError(error: unknown, host: string, port: number): SupermachineEr
 }
 
 async function carry(socket: Socket, agent: () => Agent, guestPort: number): Promise<void> {
-  // A client that breaks the connection ends this function through the socket's iterator or write.
+  // Before it is joined, a client that breaks off is noticed by the agent's answer.
   socket.on("error", () => {});
-  const connection = await agent().connect(guestPort);
-  socket.once("close", () => connection.cancel());
-  await Promise.all([hostToGuest(socket, connection), guestToHost(connection, socket)]);
-}
-
-async function hostToGuest(socket: Socket, connection: AgentConnection): Promise<void> {
-  for await (const chunk of socket.iterator({ destroyOnReturn: false })) await connection.write(chunk);
-  await connection.end();
-}
-
-async function guestToHost(connection: AgentConnection, socket: Socket): Promise<void> {
-  for await (const chunk of connection.incoming) if (!socket.write(chunk)) await drained(socket);
-  socket.end();
-}
-
-async function drained(socket: Socket): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const settle = () => {
-      socket.off("drain", settle).off("close", settle);
-      if (socket.destroyed) reject(new Error("The client has gone"));
-      else resolve();
-    };
-    socket.on("drain", settle).on("close", settle);
-    if (socket.destroyed) settle();
-  });
+  await joinSocket(socket, await agent().connect(guestPort));
 }

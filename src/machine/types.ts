@@ -154,6 +154,11 @@ export interface MachineInfo {
   readonly pid: number;
   /** Of the process that carries the guest, when it is another one. */
   readonly enginePid?: number;
+  /**
+   * Path of a Unix socket that leads to the guest's vsock ports, on engines that have it: a client writes the line
+   * `CONNECT <port>` and is answered `OK <port>`. A guest that connects to port P of the host reaches `<path>_P`.
+   */
+  readonly vsockSocket?: string;
   readonly exit?: MachineExit;
   readonly timings: readonly PhaseTiming[];
   /** How often the vCPUs left the guest, by kind, where this process carries the machine and its engine can tell. */

@@ -1,4 +1,5 @@
 // Started with a low limit of open files: starts machines until one cannot be had, and says how that failed.
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { SupermachineError } from "../../src/errors/supermachine-error.ts";
@@ -14,7 +15,6 @@ const config = {
   kernel: { image, initramfs: join(folder, "initramfs"), release: "tiny" },
   rootfs: join(folder, "rootfs"),
   network: "none",
-  directory: folder,
 } as const;
 const watch = new DescriptorWatch();
 const machines: VmmMachine[] = [];
@@ -22,7 +22,9 @@ try {
   for (;;) {
     const before = openResources();
     try {
-      machines.push(VmmMachine.start(config, watch));
+      const directory = join(folder, `few-${machines.length}`);
+      mkdirSync(directory);
+      machines.push(VmmMachine.start({ ...config, directory }, watch));
     } catch (error) {
       if (!(error instanceof SupermachineError)) throw error;
       const after = openResources();

@@ -129,7 +129,7 @@ describe("a machine of the vmm engine", { skip }, () => {
       kernel,
       folder,
     ]);
-    assert.match(output.toString(), /^(NATIVE_CALL_FAILED|HYPERVISOR): .*EMFILE.* leaked 0$/m);
+    assert.match(output.toString(), /^(NATIVE_CALL_FAILED|HYPERVISOR|BOOT_FAILED): .*EMFILE.* leaked 0$/m);
   });
 
   test("200 machines in a row leave no descriptor, mapping, thread or memory behind", async () => {

@@ -60,7 +60,7 @@ export class VsockConnection implements Connection {
   readonly #opened = deferred<void>();
   readonly #shutdownSent = deferred<void>();
   readonly #outgoing = new SendQueue();
-  #phase: "connecting" | "requested" | "accepting" | "open" | "closed";
+  #phase: "connecting" | "requested" | "undecided" | "accepting" | "open" | "closed";
   /** Why there is no connection any more. */
   #reason: Error | undefined;
   // Free-running counts of payload bytes, modulo 2^32 (section 5.10.6.3).
@@ -79,7 +79,7 @@ export class VsockConnection implements Connection {
   #shutdownFlags = 0;
   #peerShutdown = 0;
 
-  constructor(options: VsockConnectionOptions, start: "connecting" | "accepting") {
+  constructor(options: VsockConnectionOptions, start: "connecting" | "undecided") {
     this.#options = options;
     this.localPort = options.localPort;
     this.peerPort = options.peerPort;
@@ -123,6 +123,13 @@ export class VsockConnection implements Connection {
       },
     );
     this.incoming.drop();
+  }
+
+  /** Accepts a connection that is undecided; one that is over stays so. */
+  admit(): void {
+    if (this.#phase !== "undecided") return;
+    this.#phase = "accepting";
+    this.#poke();
   }
 
   /** The device or its driver goes away; nothing can be sent to the peer any more. */
@@ -181,6 +188,7 @@ export class VsockConnection implements Connection {
       this.#phase = "open";
       this.#opened.resolve();
     } else if (this.#phase === "connecting") return this.#violate("answered before it was asked");
+    else if (this.#phase === "undecided") return this.#violate("spoke before it was answered");
     else this.#onPacket(header, payload);
     if (this.#peerFree > 0) this.#askedForCredit = false;
     this.#poke();

@@ -5,6 +5,7 @@ import type { DescriptorChain } from "../../virtio/descriptor-chain.ts";
 import type { VirtioDevice, VirtioSession } from "../../virtio/device.ts";
 import { vsockConfig } from "./config.ts";
 import { type Connection, type OutgoingPacket, VsockConnection } from "./connection.ts";
+import { type ConnectionRequest, requestFor } from "./connection-request.ts";
 import { ConnectionTable } from "./connection-table.ts";
 import * as p from "./packet.ts";
 import { FIRST_LOCAL_PORT, LAST_LOCAL_PORT, type VsockState } from "./state.ts";
@@ -18,6 +19,13 @@ export interface VsockDeviceOptions {
   readonly bufferBytes?: number;
   /** A saved device's, to go on with. */
   readonly state?: VsockState;
+}
+
+/** A connection to the guest that is being made. */
+export interface Dialling {
+  readonly opened: Promise<Connection>;
+  /** Gives it up; afterwards it breaks off the connection. */
+  cancel(): void;
 }
 
 /** What the device has seen and done; all count up. */
@@ -74,6 +82,7 @@ export class VsockDevice implements VirtioDevice {
   readonly #maxConnections: number;
   readonly #bufferBytes: number;
   readonly #listeners = new Map<number, (connection: Connection) => void>();
+  #onOtherRequest: ((request: ConnectionRequest) => void) | undefined;
   readonly #connections = new ConnectionTable();
   /** Who has something to send, in turn. */
   readonly #sendable = new Set<VsockConnection>();
@@ -115,11 +124,27 @@ export class VsockDevice implements VirtioDevice {
     return { [Symbol.dispose]: () => void this.#listeners.delete(port) };
   }
 
+  /** Asks about the guest's connections to ports that nobody listens on, until the result is disposed of. */
+  listenElsewhere(onRequest: (request: ConnectionRequest) => void): Disposable {
+    if (this.#onOtherRequest !== undefined) throw new RangeError("Somebody listens elsewhere already");
+    this.#onOtherRequest = onRequest;
+    return {
+      [Symbol.dispose]: () => {
+        this.#onOtherRequest = undefined;
+      },
+    };
+  }
+
   /**
    * Connects to a port in the guest; waits for the guest's driver to come up. Rejects with CONNECTION_REFUSED when
    * nothing listens there, CONNECTION_LOST when the driver or the machine goes away, UNSUPPORTED for too many connections.
    */
   async connect(port: number): Promise<Connection> {
+    return await this.dial(port).opened;
+  }
+
+  /** The same, for callers that do not want to wait for ever. */
+  dial(port: number): Dialling {
     if (!Number.isInteger(port) || port < 0 || port >= 0xffff_ffff)
       throw new RangeError(`There is no guest port ${port}`);
     if (this.#isClosed) throw new SupermachineError("MACHINE_EXITED", `Cannot connect to guest port ${port}`);
@@ -130,8 +155,7 @@ export class VsockDevice implements VirtioDevice {
       );
     const connection = this.#addConnection(this.#freeLocalPort(port), port, "connecting");
     this.#setSendable(connection);
-    await connection.opened;
-    return connection;
+    return { opened: connection.opened.then(() => connection), cancel: () => connection.cancel() };
   }
 
   /**
@@ -216,11 +240,13 @@ export class VsockDevice implements VirtioDevice {
   /** Section 5.10.6.5: refused where nobody listens, or with too many connections. */
   #onRequest(header: p.VsockHeader): void {
     const onConnection = this.#listeners.get(header.dstPort);
-    if (onConnection === undefined || this.#connections.size >= this.#maxConnections)
+    const ask = this.#onOtherRequest;
+    if ((onConnection ?? ask) === undefined || this.#connections.size >= this.#maxConnections)
       return this.#refuse(header);
-    const connection = this.#addConnection(header.dstPort, header.srcPort, "accepting");
+    const connection = this.#addConnection(header.dstPort, header.srcPort, "undecided");
     connection.takeCredit(header);
-    this.#sendable.add(connection);
+    if (onConnection === undefined) return ask?.(requestFor(connection));
+    connection.admit();
     onConnection(connection);
   }
 
@@ -235,7 +261,7 @@ export class VsockDevice implements VirtioDevice {
     this.#resets.push({ srcCid: dstCid, srcPort: dstPort, dstPort: srcPort, type });
   }
 
-  #addConnection(localPort: number, peerPort: number, start: "connecting" | "accepting"): VsockConnection {
+  #addConnection(localPort: number, peerPort: number, start: "connecting" | "undecided"): VsockConnection {
     const owner = {
       sendable: (connection: VsockConnection) => this.#setSendable(connection),
       over: (connection: VsockConnection, reset: boolean) => this.#onOver(connection, reset),
@@ -321,7 +347,6 @@ export class VsockDevice implements VirtioDevice {
 
   #writePacket(chain: DescriptorChain, connection: VsockConnection, packet: OutgoingPacket): number {
     const { op, flags, payload } = packet;
-    const { bufAlloc, fwdCnt } = connection.credit;
     const header = {
       srcCid: p.VSOCK_HOST_CID,
       dstCid: this.#guestCid,
@@ -331,8 +356,7 @@ export class VsockDevice implements VirtioDevice {
       type: p.VIRTIO_VSOCK_TYPE_STREAM,
       op,
       flags,
-      bufAlloc,
-      fwdCnt,
+      ...connection.credit,
     };
     const written = this.#writeHeader(chain, header);
     return written + (payload.length === 0 ? 0 : chain.write(p.VSOCK_HEADER_LENGTH, payload));

@@ -1,4 +1,5 @@
 import { randomFillSync } from "node:crypto";
+import { join } from "node:path";
 import { bootLinux } from "../../arch/x64/boot.ts";
 import type { X64EntryState } from "../../arch/x64/entry-state.ts";
 import { COM1_GSI, pmemStart, ramRegions } from "../../arch/x64/layout.ts";
@@ -18,6 +19,7 @@ import { openBootFile } from "./boot-file.ts";
 import { kernelCommandLine } from "./guest-devices.ts";
 import { mapRootImage } from "./root-image.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
+import { VsockSocket, vsockSocketName } from "./vsock-socket.ts";
 
 const MiB = 2 ** 20;
 
@@ -29,6 +31,8 @@ export interface BuiltMachine extends Disposable {
   readonly entry: X64EntryState;
   readonly slots: VirtioSlots;
   readonly vsock: VsockDevice;
+  /** Path of its Unix socket. */
+  readonly vsockSocket: string;
   readonly serialLine: IrqLine;
 }
 
@@ -52,6 +56,8 @@ export function buildMachine(config: EngineConfig, watch: DescriptorWatch): Buil
   const vsock = new VsockDevice({ guestCid });
   slots.plug(vsock);
   undo.defer(() => vsock.close());
+  const vsockSocket = join(config.directory, vsockSocketName);
+  undo.use(new VsockSocket(vsockSocket, vsock));
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   const serialLine = vm.irqLine(gsi(COM1_GSI));
 
@@ -67,7 +73,16 @@ export function buildMachine(config: EngineConfig, watch: DescriptorWatch): Buil
   });
   const vcpus = Array.from({ length: config.cpus }, (_, index) => vm.createVcpu(index));
   const owned = undo.move();
-  return { vm, vcpus, entry, slots, vsock, serialLine, [Symbol.dispose]: () => owned[Symbol.dispose]() };
+  return {
+    vm,
+    vcpus,
+    entry,
+    slots,
+    vsock,
+    vsockSocket,
+    serialLine,
+    [Symbol.dispose]: () => owned[Symbol.dispose](),
+  };
 }
 
 /** Any number above 2: it is not seen outside its own machine. */

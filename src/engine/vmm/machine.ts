@@ -20,6 +20,7 @@ export class VmmMachine implements EngineMachine {
   readonly devices: GuestDevices = guestDevices;
   readonly exited: Promise<EngineExit>;
   readonly pid: number = process.pid;
+  readonly vsockSocket: string;
   readonly #console: ConsoleLog = new ConsoleLog();
   readonly #threads: readonly VcpuThread[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
@@ -38,6 +39,7 @@ export class VmmMachine implements EngineMachine {
   }
 
   private constructor(built: BuiltMachine, started: number) {
+    this.vsockSocket = built.vsockSocket;
     this.agent = this.#awaitAgent(built);
     // It may reject before anyone looks; `exited` tells the same.
     this.agent.catch(() => {});

@@ -3,9 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Home } from "../../../storage/home.ts";
 import type { MemoryRun } from "../../memory-runs.ts";
-
+import type { ArrayMemory } from "../../testing/array-memory.ts";
 import { sampleManifest } from "../../testing/sample-manifest.ts";
-import type { MemoryContent } from "../memory-content.ts";
 import { SnapshotStore } from "../snapshot-store.ts";
 import type { CaptureOptions, SnapshotDescription } from "../snapshot-writer.ts";
 
@@ -17,7 +16,7 @@ export function temporaryStore(t: { after(done: () => void): void }): SnapshotSt
 }
 
 /** What a snapshot of a machine with this memory may say. */
-export function describeSnapshot(memory: MemoryContent, label = "test"): SnapshotDescription {
+export function describeSnapshot(memory: ArrayMemory, label = "test"): SnapshotDescription {
   const { madeBy, machine, cpu, kernel, agent } = sampleManifest();
   return {
     madeBy,
@@ -36,7 +35,7 @@ export function describeSnapshot(memory: MemoryContent, label = "test"): Snapsho
 /** Writes a snapshot and returns its id. */
 export async function makeSnapshot(
   store: SnapshotStore,
-  memory: MemoryContent,
+  memory: ArrayMemory,
   options: CaptureOptions & { readonly label?: string } = {},
 ): Promise<string> {
   await using writer = await store.create();
