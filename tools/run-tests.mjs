@@ -12,6 +12,7 @@ const levels = {
   tools: {
     folders: [
       "dist/tests/rootfs",
+      "dist/tests/snapshot",
       "dist/tests/image",
       "dist/tests/agent",
       "dist/tests/cli",

@@ -94,6 +94,11 @@ export class MappedMemory implements GuestMemory {
   }
 
   read(at: Gpa, into: Uint8Array): void {
+    const whole = this.#lookUp(at, into.length);
+    if (whole !== undefined) {
+      const offset = at - whole.start;
+      return into.set(whole.bytes.subarray(offset, offset + into.length));
+    }
     let done = 0;
     for (const slice of this.slices(at, into.length)) {
       into.set(slice, done);
@@ -102,6 +107,8 @@ export class MappedMemory implements GuestMemory {
   }
 
   write(at: Gpa, bytes: Uint8Array): void {
+    const whole = this.#lookUp(at, bytes.length);
+    if (whole !== undefined && !whole.readOnly) return whole.bytes.set(bytes, at - whole.start);
     let done = 0;
     for (const slice of this.slices(at, bytes.length, { writable: true })) {
       slice.set(bytes.subarray(done, done + slice.length));

@@ -34,6 +34,20 @@ test("a page map is a set of numbers: membership, count and runs agree with one"
   );
 });
 
+test("a page map takes pages from a bitmap, lowest bit first", () => {
+  const map = new PageMap(40);
+  map.addBitmap(16, Uint8Array.of(0b1000_0001, 0, 0b0000_0110));
+  assert.deepEqual(
+    [...map.runs()],
+    [
+      { start: 16, count: 1 },
+      { start: 23, count: 1 },
+      { start: 33, count: 2 },
+    ],
+  );
+  assert.throws(() => map.addBitmap(32, Uint8Array.of(0, 1)), RangeError);
+});
+
 test("a page map refuses pages outside its memory", () => {
   assert.throws(() => new PageMap(10).add(9, 2), RangeError);
   assert.throws(() => new PageMap(10).add(-1), RangeError);

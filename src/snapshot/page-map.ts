@@ -63,6 +63,13 @@ export class PageMap {
     }
   }
 
+  /** Adds the pages whose bits are set, lowest bit first: a dirty log's. The first bit is of page `start`. */
+  addBitmap(start: number, bitmap: Uint8Array): void {
+    for (const [index, byte] of bitmap.entries())
+      for (let rest = byte; rest !== 0; rest &= rest - 1)
+        this.add(start + index * 8 + (31 - Math.clz32(rest & -rest)));
+  }
+
   /** Ascending, not touching each other. */
   *runs(): Generator<PageRun, void, undefined> {
     let start = -1;

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import fs, { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { acquireFileLock } from "./file-lock.ts";
+import { acquireFileLock, type FileLock } from "./file-lock.ts";
 import { Home } from "./home.ts";
 
 const lockModule = new URL("./file-lock.js", import.meta.url).href;
@@ -17,18 +18,54 @@ test("one of many holds the lock at a time, and all get it", async (t) => {
   let holders = 0;
   let most = 0;
   let served = 0;
-  await Promise.all(
-    Array.from({ length: 12 }, async () => {
+  const contender = async (): Promise<void> => {
+    // Numbers start anew whenever nobody is there, which is when a slow contender can be mistaken.
+    for (let round = 0; round < 12; round++) {
       await using _lock = await acquireFileLock(home, place);
       most = Math.max(most, ++holders);
-      await delay(2);
+      await delay(0);
       holders--;
       served++;
-    }),
-  );
-  assert.deepEqual([most, served], [1, 12]);
+    }
+  };
+  await Promise.all(Array.from({ length: 6 }, contender));
+  assert.deepEqual([most, served], [1, 72]);
   assert.deepEqual(readdirSync(place.folder), []);
 });
+
+test("who was slow to take a number that has become free again does not pass by the holder", async (t) => {
+  const { home, place } = placeFor(t);
+  const { link } = fs.promises;
+  t.after(() => replaceLink(link));
+  const held: FileLock[] = [];
+  // Between the slow one's choice of number 1 and its ticket, two others come, and the first of them goes.
+  const slowLink: typeof link = async (...paths) => {
+    replaceLink(link);
+    await using first = await acquireFileLock(home, place);
+    const second = acquireFileLock(home, place);
+    while (readdirSync(place.folder).length < 2) await delay(1);
+    await first[Symbol.asyncDispose]();
+    held.push(await second);
+    await link(...paths);
+  };
+  replaceLink(slowLink);
+  let slowHolds = false;
+  const slow = acquireFileLock(home, place).then((lock) => {
+    slowHolds = true;
+    return lock;
+  });
+  while (held.length === 0) await delay(1);
+  await delay(60);
+  assert.equal(slowHolds, false);
+  await held[0]?.[Symbol.asyncDispose]();
+  await (await slow)[Symbol.asyncDispose]();
+});
+
+/** Makes this the `link` that every module uses. */
+function replaceLink(link: typeof fs.promises.link): void {
+  fs.promises.link = link;
+  syncBuiltinESMExports();
+}
 
 test("locks of other names do not wait for each other", async (t) => {
   const { home, place } = placeFor(t);

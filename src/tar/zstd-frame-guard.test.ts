@@ -26,7 +26,7 @@ test("ZstdFrameGuard cuts at every end of a frame, however the bytes arrive", ()
         at += length;
       }
       guard.finish();
-      assert.deepEqual(concat(...pieces), whole);
+      assert.ok(Buffer.concat(pieces).equals(whole));
       const ends = new Set<number>();
       pieces.reduce((at, piece) => {
         ends.add(at + piece.length);

@@ -347,6 +347,7 @@ export class VsockDevice implements VirtioDevice {
 
   #writePacket(chain: DescriptorChain, connection: VsockConnection, packet: OutgoingPacket): number {
     const { op, flags, payload } = packet;
+    const { bufAlloc, fwdCnt } = connection.credit;
     const header = {
       srcCid: p.VSOCK_HOST_CID,
       dstCid: this.#guestCid,
@@ -356,7 +357,8 @@ export class VsockDevice implements VirtioDevice {
       type: p.VIRTIO_VSOCK_TYPE_STREAM,
       op,
       flags,
-      ...connection.credit,
+      bufAlloc,
+      fwdCnt,
     };
     const written = this.#writeHeader(chain, header);
     return written + (payload.length === 0 ? 0 : chain.write(p.VSOCK_HEADER_LENGTH, payload));

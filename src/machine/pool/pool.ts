@@ -57,7 +57,7 @@ export class Pool implements AsyncDisposable {
    *   onRelease: "keep",
    * });
    * await using lease = await pool.acquire();
-   * console.log((await lease.machine.info()).labels); // { role: "worker" }
+   * console.log((await lease.machine.info()).labels["role"]); // worker
    * ```
    */
   constructor(options: PoolOptions) {

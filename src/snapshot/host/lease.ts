@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Home } from "../../storage/home.ts";
 import { currentOwner, formatOwner, isAbandoned, parseOwner } from "../../storage/owner.ts";
@@ -10,16 +11,17 @@ import { leasesFolder } from "./snapshot-folders.ts";
  * Keeps a snapshot from being removed until disposed of, or until this process dies. Take it before looking whether the
  * snapshot is there: removers first move it aside, then look for leases.
  */
-export async function leaseSnapshot(home: Home, id: SnapshotId): Promise<AsyncDisposable> {
+export function leaseSnapshot(home: Home, id: SnapshotId): AsyncDisposable {
   const folder = leasesFolder(home);
   const path = join(folder, `${id}.${formatOwner(currentOwner())}.${randomBytes(6).toString("hex")}`);
-  const create = async (): Promise<void> => {
-    await using _file = await open(path, "wx", 0o600);
-  };
-  await create().catch(async () => {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await create();
-  });
+  // Without a detour over other threads: this is part of every restore.
+  const create = (): void => closeSync(openSync(path, "wx", 0o600));
+  try {
+    create();
+  } catch {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    create();
+  }
   return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
 }
 

@@ -1,4 +1,3 @@
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Home } from "../../storage/home.ts";
 import type { SnapshotId } from "../manifest.ts";
@@ -31,11 +30,4 @@ export function leasesFolder(home: Home): string {
 
 export function locksFolder(home: Home): string {
   return join(home.snapshots, "locks");
-}
-
-/** Makes the names in a folder survive a power failure. */
-export async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === "win32") return;
-  await using handle = await open(folder, "r");
-  await handle.sync();
 }

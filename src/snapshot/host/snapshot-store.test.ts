@@ -82,7 +82,7 @@ test("a lease that comes while a snapshot is being removed wins or finds nothing
 test("a lease of a process that is gone keeps nothing", async (t) => {
   const store = temporaryStore(t);
   const id = await makeSnapshot(store, new ArrayMemory(1));
-  const lease = await leaseSnapshot(store.home, id);
+  const lease = leaseSnapshot(store.home, id);
   const folder = join(store.home.snapshots, "leases");
   const [name = ""] = readdirSync(folder);
   writeFileSync(join(folder, name.replace(/\.\d+\.\d+\./, ".1.1.")), "");

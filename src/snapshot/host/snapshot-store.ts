@@ -114,7 +114,7 @@ export class SnapshotStore {
    * @throws SupermachineError `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_INVALID`, `SNAPSHOT_MISMATCH`.
    */
   async use(id: SnapshotId, options: { readonly verify?: "sealed" | "full" } = {}): Promise<SnapshotLease> {
-    const lease = await leaseSnapshot(this.home, id);
+    const lease = leaseSnapshot(this.home, id);
     try {
       const snapshot = await this.#open(id, options);
       return { snapshot, [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose]() };

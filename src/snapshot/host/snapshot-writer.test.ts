@@ -61,6 +61,15 @@ test("a child's file has the pages that differ from its parent, and zeros where 
   assert.equal(Buffer.compare(readRuns(grandchild.snapshot.memory), third.bytes), 0);
 });
 
+test("pages that became zero take no space in a child", async (t) => {
+  const store = temporaryStore(t);
+  await using parent = await store.use(await makeSnapshot(store, new ArrayMemory(1).fill(0, 256, 1)));
+  const id = await makeSnapshot(store, new ArrayMemory(1), { parent: parent.snapshot });
+  await using child = await store.use(id);
+  assert.equal(child.snapshot.pages.count, 256);
+  assert.ok(statSync(child.snapshot.memory[0]?.file ?? "").blocks * 512 <= 64 * 1024);
+});
+
 test("any sequence of changes comes back, however the snapshots build on each other", async (t) => {
   const store = temporaryStore(t);
   const change = fc.record({ start: fc.nat(511), count: fc.integer({ min: 1, max: 40 }), byte: fc.nat(2) });

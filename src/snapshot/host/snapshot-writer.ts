@@ -1,11 +1,10 @@
-import { type FileHandle, mkdir, open, rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { errnoOf, systemFailure } from "../../errors/system-failure.ts";
+import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { join } from "node:path";
+import { systemFailure } from "../../errors/system-failure.ts";
 import type { Home } from "../../storage/home.ts";
 import { createTemporary, type Temporary } from "../../storage/temporary.ts";
 import {
   encodeManifest,
-  type Sha256,
   type SnapshotId,
   type SnapshotManifest,
   snapshotFormatVersion,
@@ -13,13 +12,11 @@ import {
 import { type PageMap, pageLength, pageMapCodec } from "../page-map.ts";
 import { type SavedComponent, saveComponent } from "../state-codec.ts";
 import { encodeStateFile } from "../state-file.ts";
-import { hashMemory } from "./hash-memory.ts";
 import { blockLength, type MemoryContent } from "./memory-content.ts";
 import { maxAncestors, type OpenedSnapshot } from "./open-snapshot.ts";
+import { completeMemory, publishSnapshot, writeDurably } from "./publish-snapshot.ts";
 import { RunReader } from "./run-reader.ts";
-import { sealOf } from "./seal.ts";
-import { manifestName, memoryPath, sealName, sha256, stateName } from "./snapshot-files.ts";
-import { snapshotFolder, syncFolder } from "./snapshot-folders.ts";
+import { manifestName, memoryPath, sha256, stateName } from "./snapshot-files.ts";
 import { writeMemory } from "./write-memory.ts";
 
 /** What a snapshot says about itself, as far as the writer does not find out. */
@@ -102,7 +99,7 @@ export class SnapshotWriter implements AsyncDisposable {
     const { pages, parent } = this.#captured;
     const folder = this.#folder.path;
     try {
-      const memoryDigest = await this.#sealMemory(this.#file, pages);
+      const memoryDigest = await completeMemory(folder, this.#file, pages);
       const state = encodeStateFile([...components, saveComponent(pageMapCodec, pages)]);
       await writeDurably(join(folder, stateName), state);
       const manifest = encodeManifest({
@@ -115,7 +112,6 @@ export class SnapshotWriter implements AsyncDisposable {
         labels,
       });
       await writeDurably(join(folder, manifestName), manifest);
-      await syncFolder(folder);
       const id = sha256(manifest);
       await publishSnapshot(this.#home, folder, id);
       return id;
@@ -129,32 +125,4 @@ export class SnapshotWriter implements AsyncDisposable {
     this.#file = undefined;
     this.#folder[Symbol.dispose]();
   }
-
-  /** Nothing changes the file after this: not even its mode, which would break the seal. */
-  async #sealMemory(file: FileHandle, pages: PageMap): Promise<Sha256> {
-    const folder = this.#folder.path;
-    await file.chmod(0o400);
-    await file.sync();
-    await writeDurably(join(folder, sealName), Buffer.from(sealOf(file.fd)));
-    return await hashMemory(memoryPath(folder), { pages, checkHoles: false });
-  }
-}
-
-async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, "wx", 0o600);
-  await file.writeFile(bytes);
-  await file.sync();
-}
-
-/** Gives a complete folder on the same file system its name. */
-export async function publishSnapshot(home: Home, folder: string, id: SnapshotId): Promise<void> {
-  const target = snapshotFolder(home, id);
-  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-  try {
-    await rename(folder, target);
-  } catch (error) {
-    // The same snapshot is there already.
-    if (!["ENOTEMPTY", "EEXIST"].includes(errnoOf(error) ?? "")) throw error;
-  }
-  await syncFolder(dirname(target));
 }

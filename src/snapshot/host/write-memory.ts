@@ -28,6 +28,8 @@ export async function writeMemory(
   await file.truncate(content.length);
   const map = new PageMap(pages);
   const before = new Uint8Array(base === undefined ? 0 : blockLength);
+  // One block is written while the next one is looked through.
+  let writing: Promise<unknown> = Promise.resolve();
   for (let at = 0; at < content.length; at += blockLength) {
     const first = at / pageLength;
     if (candidates !== undefined && !candidates.hasAny(first, blockPages)) continue;
@@ -35,8 +37,12 @@ export async function writeMemory(
     await base?.read(at, before);
     const runs = changedRuns(block, { first, before: base === undefined ? undefined : before, candidates });
     for (const { start, count } of runs) map.add(first + start, count);
-    await Promise.all(runs.map((run) => writeRun(file, { at, block, run })));
+    await writing;
+    writing = Promise.all(runs.map((run) => writeRun(file, { at, block, run })));
+    // A failure is thrown by the next await; until then it must not count as unhandled.
+    writing.catch(() => undefined);
   }
+  await writing;
   if (base !== undefined) await closeGaps(file, content, map);
   return map;
 }

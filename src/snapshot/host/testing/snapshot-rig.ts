@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Home } from "../../../storage/home.ts";
 import type { MemoryRun } from "../../memory-runs.ts";
-import type { ArrayMemory } from "../../testing/array-memory.ts";
+
 import { sampleManifest } from "../../testing/sample-manifest.ts";
+import type { MemoryContent } from "../memory-content.ts";
 import { SnapshotStore } from "../snapshot-store.ts";
 import type { CaptureOptions, SnapshotDescription } from "../snapshot-writer.ts";
 
@@ -16,7 +17,7 @@ export function temporaryStore(t: { after(done: () => void): void }): SnapshotSt
 }
 
 /** What a snapshot of a machine with this memory may say. */
-export function describeSnapshot(memory: ArrayMemory, label = "test"): SnapshotDescription {
+export function describeSnapshot(memory: MemoryContent, label = "test"): SnapshotDescription {
   const { madeBy, machine, cpu, kernel, agent } = sampleManifest();
   return {
     madeBy,
@@ -35,7 +36,7 @@ export function describeSnapshot(memory: ArrayMemory, label = "test"): SnapshotD
 /** Writes a snapshot and returns its id. */
 export async function makeSnapshot(
   store: SnapshotStore,
-  memory: ArrayMemory,
+  memory: MemoryContent,
   options: CaptureOptions & { readonly label?: string } = {},
 ): Promise<string> {
   await using writer = await store.create();
