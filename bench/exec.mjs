@@ -1,13 +1,19 @@
 import { Machine } from "supermachine";
 import { image, machineOptions } from "./images.mjs";
-import { medianMs } from "./sample.mjs";
+import { medianMs, withEngine } from "./sample.mjs";
 
 const roundTrips = 50;
 const outputMiB = 64;
 
 /** Round trip of `true` in a running machine, and how fast a command's output arrives. */
-export async function measureExec({ engine }) {
-  const machine = await Machine.create(image("busybox"), machineOptions(engine));
+export async function measureExec({ engines }) {
+  const rows = [];
+  for (const engine of engines) rows.push(...(await measureOne(engine)));
+  return rows;
+}
+
+async function measureOne(engine) {
+  const machine = await Machine.create(image("busybox"), machineOptions(engine.name));
   try {
     const roundTrip = await medianMs(roundTrips, async () => await machine.exec(["true"]));
     const started = performance.now();
@@ -16,8 +22,8 @@ export async function measureExec({ engine }) {
     for await (const chunk of machine.exec(command).stdout) length += chunk.length;
     const seconds = (performance.now() - started) / 1000;
     return [
-      { what: "exec `true`, round trip", value: roundTrip, unit: "ms" },
-      { what: "exec output", value: length / 2 ** 20 / seconds, unit: "MiB/s" },
+      { what: withEngine("exec `true`, round trip", engine), value: roundTrip, unit: "ms" },
+      { what: withEngine("exec output", engine), value: length / 2 ** 20 / seconds, unit: "MiB/s" },
     ];
   } finally {
     await machine[Symbol.asyncDispose]();

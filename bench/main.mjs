@@ -6,14 +6,25 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { measureBoot } from "./boot.mjs";
 import { measureConversion } from "./convert.mjs";
+import { usableEngines } from "./engines.mjs";
 import { measureExec } from "./exec.mjs";
+import { measureExits } from "./exits.mjs";
 import { measureFiles } from "./files.mjs";
+import { prepareHome } from "./home.mjs";
+import { measureMemory } from "./memory.mjs";
 import { measureN } from "./sample.mjs";
 
-const subjects = { convert: measureConversion, boot: measureBoot, exec: measureExec, files: measureFiles };
+const subjects = {
+  convert: measureConversion,
+  exits: measureExits,
+  boot: measureBoot,
+  exec: measureExec,
+  files: measureFiles,
+  memory: measureMemory,
+};
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: "boolean" }, engine: { type: "string", default: "auto" } },
+  options: { json: { type: "boolean" }, engine: { type: "string" } },
   allowPositionals: true,
 });
 const names = positionals.length > 0 ? positionals : Object.keys(subjects);
@@ -23,11 +34,13 @@ for (const name of names)
     process.exit(2);
   }
 
+prepareHome();
+const { engines, notes } = await usableEngines(values.engine);
 const nMs = measureN();
 const results = [];
 for (const name of names) {
   console.error(`measuring ${name} ...`);
-  results.push(...(await subjects[name]({ engine: values.engine, nMs })));
+  results.push(...(await subjects[name]({ engines })));
 }
 
 const report = {
@@ -37,6 +50,7 @@ const report = {
   cpus: cpus().length,
   memoryGiB: Math.round(totalmem() / 2 ** 30),
   nMs,
+  notes,
   results,
 };
 const folder = join(import.meta.dirname, "results");
@@ -45,8 +59,10 @@ writeFileSync(join(folder, "latest.json"), `${JSON.stringify(report, null, 2)}\n
 if (values.json) console.log(JSON.stringify(report, null, 2));
 else printTable(report);
 
-function printTable({ results, nMs }) {
-  const rows = results.map(({ what, value, unit, ratio, against }) => [
+function printTable({ results, notes, nMs }) {
+  const skipped = results.filter((row) => row.skipped !== undefined);
+  const measured = results.filter((row) => row.skipped === undefined);
+  const rows = measured.map(({ what, value, unit, ratio, against }) => [
     what,
     `${format(value)} ${unit}`,
     unit === "ms" ? `${format(value / nMs)} N` : "",
@@ -55,13 +71,12 @@ function printTable({ results, nMs }) {
   const all = [["what", "value", "in N", "compared"], ...rows];
   const widths = [0, 1, 2, 3].map((column) => Math.max(...all.map((row) => row[column].length)));
   console.log(`one N = ${format(nMs)} ms\n`);
-  for (const row of all)
-    console.log(
-      row
-        .map((cell, column) => cell.padEnd(widths[column]))
-        .join("  ")
-        .trimEnd(),
-    );
+  for (const row of all) {
+    const cells = row.map((cell, column) => cell.padEnd(widths[column]));
+    console.log(cells.join("  ").trimEnd());
+  }
+  for (const { what, skipped: reason } of skipped) console.log(`skipped: ${what}: ${reason}`);
+  for (const note of notes) console.log(`note: ${note}`);
 }
 
 function format(number) {

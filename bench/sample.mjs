@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
 
 /** The middle value. */
 export function median(values) {
@@ -26,4 +27,19 @@ export function measureN() {
     return performance.now() - started;
   });
   return median(times.slice(1));
+}
+
+/** Why guests cannot run on this host's KVM at all, even tiny ones; undefined where they can. */
+export function noKvm() {
+  try {
+    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch {
+    return "no access to /dev/kvm";
+  }
+}
+
+/** Says which engine a row is about. */
+export function withEngine(what, { name, accelerator }) {
+  return `${what} (${name}, ${accelerator})`;
 }
