@@ -24,7 +24,7 @@ try {
     try {
       const directory = join(folder, `few-${machines.length}`);
       mkdirSync(directory);
-      machines.push(VmmMachine.start({ ...config, directory }, watch));
+      machines.push(VmmMachine.boot({ ...config, directory }, watch));
     } catch (error) {
       if (!(error instanceof SupermachineError)) throw error;
       const after = openResources();

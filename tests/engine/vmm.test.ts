@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { EngineConfig } from "../../src/engine/engine.ts";
-import { buildMachine } from "../../src/engine/vmm/build-machine.ts";
+import { bootMachine } from "../../src/engine/vmm/build-machine.ts";
 import { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { startVcpuThreads } from "../../src/engine/vmm/vcpu-threads.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
@@ -60,16 +60,16 @@ describe("a machine of the vmm engine", { skip }, () => {
   };
 
   test("ends when the guest powers off", async () => {
-    assert.deepEqual(await endOf(() => VmmMachine.start(config("powerOff"), watch)), { kind: "powered-off" });
+    assert.deepEqual(await endOf(() => VmmMachine.boot(config("powerOff"), watch)), { kind: "powered-off" });
   });
 
   test("ends with the console's lines when the guest panics", async () => {
-    const exit = await endOf(() => VmmMachine.start(config("panic"), watch));
+    const exit = await endOf(() => VmmMachine.boot(config("panic"), watch));
     assert.deepEqual(exit, { kind: "panic", console: ["Kernel panic - not syncing: tiny"] });
   });
 
   test("ends as failed when the guest's processor triple-faults", async () => {
-    const exit = (await endOf(() => VmmMachine.start(config("tripleFault"), watch))) as {
+    const exit = (await endOf(() => VmmMachine.boot(config("tripleFault"), watch))) as {
       kind: string;
       detail: string;
     };
@@ -81,7 +81,7 @@ describe("a machine of the vmm engine", { skip }, () => {
     test(`is killed at once while its guest is ${kernel} and never answers; its agent is given up`, async () => {
       let agent: Promise<unknown> | undefined;
       const exit = await endOf(() => {
-        const machine = VmmMachine.start(config(kernel, { cpus: 2 }), watch);
+        const machine = VmmMachine.boot(config(kernel, { cpus: 2 }), watch);
         agent = machine.agent;
         setTimeout(() => void machine.kill(), 50);
         return machine;
@@ -92,7 +92,7 @@ describe("a machine of the vmm engine", { skip }, () => {
 
   test("a vCPU thread that is ended by force ends the machine as failed, and leaks nothing", async () => {
     const before = await settled();
-    const built = buildMachine(config("idle", { cpus: 2 }), watch);
+    const built = bootMachine(config("idle", { cpus: 2 }), watch);
     const threads = startVcpuThreads(built, { onConsole: () => {} });
     await new Promise((resolve) => setTimeout(resolve, 200));
     threads[0]?.terminate();
@@ -107,12 +107,12 @@ describe("a machine of the vmm engine", { skip }, () => {
   test("what cannot be had is a typed error that names it, and undoes what was done", async () => {
     const before = await settled();
     const missing = { image: join(folder, "none"), initramfs: join(folder, "initramfs"), release: "x" };
-    assert.throws(() => VmmMachine.start(config("idle", { kernel: missing }), watch), {
+    assert.throws(() => VmmMachine.boot(config("idle", { kernel: missing }), watch), {
       code: "KERNEL_NOT_FOUND",
     });
-    assert.throws(() => VmmMachine.start(config("idle", { rootfs: join(folder, "none") }), watch), /none/);
+    assert.throws(() => VmmMachine.boot(config("idle", { rootfs: join(folder, "none") }), watch), /none/);
     const garbage = { ...missing, image: join(folder, "rootfs") };
-    assert.throws(() => VmmMachine.start(config("idle", { kernel: garbage }), watch), {
+    assert.throws(() => VmmMachine.boot(config("idle", { kernel: garbage }), watch), {
       code: "KERNEL_NOT_FOUND",
     });
     assert.deepEqual(await settled(), before);
@@ -134,7 +134,7 @@ describe("a machine of the vmm engine", { skip }, () => {
 
   test("200 machines in a row leave no descriptor, mapping, thread or memory behind", async () => {
     const run = async (): Promise<void> => {
-      const exit = await VmmMachine.start(config("powerOff"), watch).exited;
+      const exit = await VmmMachine.boot(config("powerOff"), watch).exited;
       assert.equal(exit.kind, "powered-off");
     };
     for (let count = 0; count < 20; count++) await run();
@@ -156,10 +156,10 @@ interface Held {
 /** What this process holds, once what was released is really gone: threads take a moment to end. */
 async function settled(): Promise<Held> {
   let held = count();
-  for (let tries = 0; tries < 40; tries++) {
+  for (let tries = 0, same = 0; tries < 80 && same < 8; tries++) {
     await new Promise((resolve) => setTimeout(resolve, 25));
     const next = count();
-    if (tries > 3 && JSON.stringify(next) === JSON.stringify(held)) break;
+    same = JSON.stringify(next) === JSON.stringify(held) ? same + 1 : 0;
     held = next;
   }
   return held;

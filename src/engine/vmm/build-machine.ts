@@ -1,10 +1,13 @@
 import { randomFillSync } from "node:crypto";
 import { join } from "node:path";
+import { MADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
 import { bootLinux } from "../../arch/x64/boot.ts";
 import type { X64EntryState } from "../../arch/x64/entry-state.ts";
 import { COM1_GSI, pmemStart, ramRegions } from "../../arch/x64/layout.ts";
+import { BalloonDevice } from "../../devices/balloon/device.ts";
 import { PmemDevice } from "../../devices/pmem/device.ts";
 import { RngDevice } from "../../devices/rng/device.ts";
+import { resetSerialState, serialStateWords } from "../../devices/serial/state.ts";
 import { VsockDevice } from "../../devices/vsock/device.ts";
 import { gsi, type IrqLine } from "../../hypervisor/irq-line.ts";
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
@@ -17,6 +20,7 @@ import { Mapping } from "../../sys/linux/mapping.ts";
 import type { EngineConfig } from "../engine.ts";
 import { openBootFile } from "./boot-file.ts";
 import { kernelCommandLine } from "./guest-devices.ts";
+import type { MachineState } from "./machine-state.ts";
 import { mapRootImage } from "./root-image.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
 import { VsockSocket, vsockSocketName } from "./vsock-socket.ts";
@@ -26,64 +30,142 @@ const MiB = 2 ** 20;
 /** A machine with everything in place, no vCPU of which has run yet. Disposing of it releases all. */
 export interface BuiltMachine extends Disposable {
   readonly vm: Vm;
+  readonly ram: readonly RamPiece[];
   readonly vcpus: readonly VcpuTicket[];
-  /** Of the boot processor. */
-  readonly entry: X64EntryState;
+  readonly start: MachineStart;
   readonly slots: VirtioSlots;
   readonly vsock: VsockDevice;
   /** Path of its Unix socket. */
   readonly vsockSocket: string;
+  readonly balloon: BalloonDevice;
   readonly serialLine: IrqLine;
+  readonly serialState: SharedArrayBuffer;
 }
 
-/** The recipe from a configuration to a machine that can be started. What fails undoes what was done. */
-export function buildMachine(config: EngineConfig, watch: DescriptorWatch): BuiltMachine {
+/** A piece of guest RAM, and the memory behind it. */
+export interface RamPiece {
+  /** Guest-physical. */
+  readonly start: number;
+  readonly mapping: Mapping;
+}
+
+/** What the vCPUs begin with. */
+export type MachineStart =
+  | { readonly kind: "boot"; readonly entry: X64EntryState }
+  | { readonly kind: "restored" };
+
+/** What a machine goes on from. */
+export interface RestoreSource {
+  readonly state: MachineState;
+  /** Maps `length` bytes of the saved RAM from `offset` on, privately; RAM's pieces follow each other in it. */
+  mapRam(offset: number, length: number): Mapping;
+}
+
+/** Any number above 2: it is not seen outside its own machine. */
+const guestCid = 3;
+
+/** The recipe from a configuration to a machine that is about to boot. What fails undoes what was done. */
+export function bootMachine(config: EngineConfig, watch: DescriptorWatch): BuiltMachine {
   using undo = new DisposalStack();
-  const memoryBytes = config.memoryMiB * MiB;
-  // Mappings first: they are released last, when no vCPU and no device can reach them.
-  const ram = ramRegions(memoryBytes).map(({ start, length }) => ({
-    start,
-    mapping: undo.use(Mapping.anonymous(length)),
-  }));
-  const rootImage = undo.use(mapRootImage(config.rootfs));
-  const vm = undo.use(new KvmHypervisor().createVm());
-  for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
-  const rootStart = pmemStart(memoryBytes);
-  vm.addMemory(gpa(rootStart), rootImage, { readOnly: true });
-
-  const slots = undo.use(new VirtioSlots(vm, watch));
-  slots.plug(new PmemDevice({ start: rootStart, length: rootImage.length }));
-  const vsock = new VsockDevice({ guestCid });
-  slots.plug(vsock);
-  undo.defer(() => vsock.close());
-  const vsockSocket = join(config.directory, vsockSocketName);
-  undo.use(new VsockSocket(vsockSocket, vsock));
-  slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
-  const serialLine = vm.irqLine(gsi(COM1_GSI));
-
+  const parts = assemble(config, { watch, undo });
   using kernel = openBootFile(config.kernel.image);
   using initramfs = openBootFile(config.kernel.initramfs);
-  const entry = bootLinux(vm.memory, {
-    memoryBytes,
+  const entry = bootLinux(parts.vm.memory, {
+    memoryBytes: config.memoryMiB * MiB,
     cpus: config.cpus,
     kernel,
     initramfs,
     commandLine: kernelCommandLine(),
     slots: VirtioSlots.layout(),
   });
-  const vcpus = Array.from({ length: config.cpus }, (_, index) => vm.createVcpu(index));
-  const owned = undo.move();
-  return {
-    vm,
-    vcpus,
-    entry,
-    slots,
-    vsock,
-    vsockSocket,
-    serialLine,
-    [Symbol.dispose]: () => owned[Symbol.dispose](),
-  };
+  return finish(parts, { kind: "boot", entry }, undo);
 }
 
-/** Any number above 2: it is not seen outside its own machine. */
-const guestCid = 3;
+/** The same recipe, with a state in place of the reset: the machine goes on where the saved one stood. */
+export function restoreMachine(
+  config: EngineConfig,
+  watch: DescriptorWatch,
+  source: RestoreSource,
+): BuiltMachine {
+  using undo = new DisposalStack();
+  const parts = assemble(config, { watch, undo, source });
+  const { state } = source;
+  // The clock and the interrupt controllers first; the devices last, because they may raise interrupts, which a vCPU's
+  // own state would overwrite.
+  parts.vm.restore(state.vm);
+  for (const [index, vcpu] of state.vcpus.entries()) parts.vm.restoreVcpu(index, vcpu);
+  new Int32Array(parts.serialState).set(state.serial);
+  parts.slots.restore(state.transports);
+  return finish(parts, { kind: "restored" }, undo);
+}
+
+type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
+
+interface Assembly {
+  readonly watch: DescriptorWatch;
+  readonly undo: DisposalStack;
+  readonly source?: RestoreSource;
+}
+
+function assemble(config: EngineConfig, { watch, undo, source }: Assembly): Parts {
+  const memoryBytes = config.memoryMiB * MiB;
+  // Mappings first: they are released last, when no vCPU and no device can reach them.
+  const ram = mapRam(memoryBytes, source).map((piece) => ({ ...piece, mapping: undo.use(piece.mapping) }));
+  const rootImage = undo.use(mapRootImage(config.rootfs));
+  const vm = undo.use(new KvmHypervisor().createVm());
+  for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
+  const rootStart = pmemStart(memoryBytes);
+  vm.addMemory(gpa(rootStart), rootImage, { readOnly: true });
+
+  const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
+  const balloon = new BalloonDevice({
+    ram: ramRegions(memoryBytes),
+    release: (start, length) => releaseMemory(ram, { start, length }),
+    ...(source && { state: source.state.balloon }),
+  });
+  const slots = undo.use(new VirtioSlots(vm, watch));
+  slots.plug(new PmemDevice({ start: rootStart, length: rootImage.length }));
+  slots.plug(vsock);
+  slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
+  slots.plug(balloon);
+  undo.defer(() => vsock.close());
+  const vsockSocket = join(config.directory, vsockSocketName);
+  undo.use(new VsockSocket(vsockSocket, vsock));
+
+  const serialState = new SharedArrayBuffer(serialStateWords * 4);
+  resetSerialState(new Int32Array(serialState));
+  const serialLine = vm.irqLine(gsi(COM1_GSI));
+  const vcpus = Array.from({ length: config.cpus }, (_, index) => vm.createVcpu(index));
+  return { vm, ram, vcpus, slots, vsock, vsockSocket, balloon, serialLine, serialState };
+}
+
+function finish(parts: Parts, start: MachineStart, undo: DisposalStack): BuiltMachine {
+  const owned = undo.move();
+  return { ...parts, start, [Symbol.dispose]: () => owned[Symbol.dispose]() };
+}
+
+function mapRam(memoryBytes: number, source: RestoreSource | undefined): RamPiece[] {
+  using undo = new DisposalStack();
+  let offset = 0;
+  const pieces = ramRegions(memoryBytes).map(({ start, length }) => {
+    const mapping = undo.use(
+      source === undefined ? Mapping.anonymous(length) : source.mapRam(offset, length),
+    );
+    offset += length;
+    return { start, mapping };
+  });
+  undo.move();
+  return pieces;
+}
+
+/** Gives pages of RAM back to the host; the guest finds zeros, or what was saved, when it touches them again. */
+function releaseMemory(
+  ram: readonly RamPiece[],
+  range: { readonly start: number; readonly length: number },
+): boolean {
+  const home = ram.find(
+    ({ start, mapping }) => range.start >= start && range.start + range.length <= start + mapping.length,
+  );
+  home?.mapping.advise(MADV_DONTNEED, { offset: range.start - home.start, length: range.length });
+  return home !== undefined;
+}

@@ -25,6 +25,6 @@ export const vmmEngine: Engine = {
   },
 
   async start(config: EngineConfig): Promise<EngineMachine> {
-    return VmmMachine.start(config, watch);
+    return VmmMachine.boot(config, watch);
   },
 };

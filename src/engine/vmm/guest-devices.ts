@@ -15,7 +15,7 @@ export function kernelCommandLine(): string {
 
 /** What the agent finds on this engine. */
 export const guestDevices: GuestDevices = {
-  modules: ["pmem", "fs", "rng"],
+  modules: ["pmem", "fs", "rng", "balloon"],
   rootDevice: "/dev/pmem0",
   dax: true,
 };

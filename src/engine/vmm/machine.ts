@@ -1,15 +1,31 @@
 import type { Duplex } from "node:stream";
+import type { Connection } from "../../devices/vsock/connection.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import type { SavedComponent } from "../../snapshot/state-codec.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import { ConsoleLog } from "../console-log.ts";
 import type { EngineConfig, EngineExit, EngineMachine, EngineTimings, GuestDevices } from "../engine.ts";
 import { agentStream } from "./agent-stream.ts";
-import { type BuiltMachine, buildMachine } from "./build-machine.ts";
+import {
+  type BuiltMachine,
+  bootMachine,
+  type RamPiece,
+  type RestoreSource,
+  restoreMachine,
+} from "./build-machine.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
+import { saveMachine } from "./machine-state.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
 import { startVcpuThreads } from "./vcpu-threads.ts";
+
+/** A machine that stands still, as long as nobody resumes it. */
+export interface PausedMachine {
+  /** All but the memory. */
+  readonly components: readonly SavedComponent[];
+  readonly ram: readonly RamPiece[];
+}
 
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
 const stopGraceMs = 5000;
@@ -22,14 +38,24 @@ export class VmmMachine implements EngineMachine {
   readonly pid: number = process.pid;
   readonly vsockSocket: string;
   readonly #console: ConsoleLog = new ConsoleLog();
+  readonly #built: BuiltMachine;
   readonly #threads: readonly VcpuThread[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
   #isKilled = false;
 
-  /** Builds the machine and sets its vCPUs running. Throws what the system refuses; then nothing is left of it. */
-  static start(config: EngineConfig, watch: DescriptorWatch): VmmMachine {
+  /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
+  static boot(config: EngineConfig, watch: DescriptorWatch): VmmMachine {
     const started = performance.now();
-    const built = buildMachine(config, watch);
+    return VmmMachine.#start(bootMachine(config, watch), started);
+  }
+
+  /** Lets a saved machine go on, as a new one. */
+  static restore(config: EngineConfig, watch: DescriptorWatch, source: RestoreSource): VmmMachine {
+    const started = performance.now();
+    return VmmMachine.#start(restoreMachine(config, watch, source), started);
+  }
+
+  static #start(built: BuiltMachine, started: number): VmmMachine {
     try {
       return new VmmMachine(built, started);
     } catch (error) {
@@ -39,10 +65,8 @@ export class VmmMachine implements EngineMachine {
   }
 
   private constructor(built: BuiltMachine, started: number) {
+    this.#built = built;
     this.vsockSocket = built.vsockSocket;
-    this.agent = this.#awaitAgent(built);
-    // It may reject before anyone looks; `exited` tells the same.
-    this.agent.catch(() => {});
     this.#threads = startVcpuThreads(built, {
       onConsole: (bytes) => {
         this.#timings.consoleMs ??= performance.now() - started;
@@ -50,7 +74,10 @@ export class VmmMachine implements EngineMachine {
       },
     });
     this.#timings.spawnedMs = performance.now() - started;
-    this.exited = this.#watch(built);
+    this.exited = this.#watch();
+    this.agent = this.#reachAgent();
+    // It may reject before anyone looks; `exited` tells the same.
+    this.agent.catch(() => {});
   }
 
   get timings(): EngineTimings {
@@ -75,28 +102,41 @@ export class VmmMachine implements EngineMachine {
     await this.kill();
   }
 
-  /** The agent connects to us when it is ready. */
-  #awaitAgent({ vsock }: BuiltMachine): Promise<Duplex> {
-    return new Promise((resolve, reject) => {
-      vsock.listen(agentPort, (connection) => resolve(agentStream(connection)));
-      void Promise.resolve().then(() =>
-        this.exited.then((exit) =>
-          reject(
-            new SupermachineError(
-              "MACHINE_EXITED",
-              `The machine ended before its agent answered: ${exit.kind}`,
-            ),
-          ),
-        ),
-      );
+  /**
+   * Pauses the machine between two instructions and saves all but its memory, which stays as it is until `resume`.
+   * Rejects with MACHINE_EXITED when it ends meanwhile.
+   */
+  async pause(): Promise<PausedMachine> {
+    const vcpus = await Promise.all(this.#threads.map((thread) => thread.pause()));
+    return { components: saveMachine(this.#built, vcpus), ram: this.#built.ram };
+  }
+
+  /** Lets a paused machine go on. */
+  resume(): void {
+    for (const thread of this.#threads) thread.resume();
+  }
+
+  /** A fresh guest's agent knocks when it is ready; a restored one's waits for us. */
+  async #reachAgent(): Promise<Duplex> {
+    const { vsock, start } = this.#built;
+    const connected =
+      start.kind === "restored"
+        ? vsock.connect(agentPort)
+        : new Promise<Connection>((resolve) => {
+            vsock.listen(agentPort, resolve);
+          });
+    const ended = this.exited.then((exit) => {
+      const why = `The machine ended before its agent answered: ${exit.kind}`;
+      throw new SupermachineError("MACHINE_EXITED", why);
     });
+    return agentStream(await Promise.race([connected, ended]));
   }
 
   /** The first vCPU that ends, ends the machine; everything is released before anyone hears of it. */
-  async #watch(built: BuiltMachine): Promise<EngineExit> {
+  async #watch(): Promise<EngineExit> {
     const first = await Promise.race(this.#threads.map((thread) => thread.ended));
     await this.#stopThreads();
-    built[Symbol.dispose]();
+    this.#built[Symbol.dispose]();
     return this.#explain(first);
   }
 

@@ -13,6 +13,7 @@ import { PowerPorts, powerPortsLength } from "../../devices/power/device.ts";
 import { KeyboardReset } from "../../devices/power/keyboard-reset.ts";
 import { SerialPort, serialPortLength } from "../../devices/serial/device.ts";
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
+import { encodeState } from "../../hypervisor/state.ts";
 import type { Vcpu } from "../../hypervisor/vcpu.ts";
 import type { PioExit, VcpuExit } from "../../hypervisor/vcpu-exit.ts";
 import { write } from "../../sys/linux/file.ts";
@@ -21,7 +22,13 @@ import { MmioTransport, type TransportHooks } from "../../virtio/mmio-transport.
 import { transportRegisters, transportRegistersLength } from "../../virtio/transport-registers.ts";
 import { countExit } from "./exit-counts.ts";
 import { askMonitor, type DeviceRequest } from "./mailbox.ts";
-import type { VcpuEnd, VcpuMessage, VcpuThreadData } from "./vcpu-protocol.ts";
+import {
+  type VcpuEnd,
+  type VcpuMessage,
+  type VcpuThreadData,
+  WISH_PAUSE,
+  WISH_STOP,
+} from "./vcpu-protocol.ts";
 
 /** Console output is handed over at the end of a line, or when this much has come together. */
 const consoleChunk = 256;
@@ -43,7 +50,7 @@ export function runVcpu(data: VcpuThreadData, send: (message: VcpuMessage) => vo
 class VcpuLoop {
   readonly #data: VcpuThreadData;
   readonly #send: (message: VcpuMessage) => void;
-  readonly #stop: Int32Array;
+  readonly #wish: Int32Array;
   readonly #memoryBus: Bus = new Bus();
   readonly #portBus: Bus = new Bus();
   readonly #console: number[] = [];
@@ -52,25 +59,43 @@ class VcpuLoop {
   constructor(data: VcpuThreadData, send: (message: VcpuMessage) => void) {
     this.#data = data;
     this.#send = send;
-    this.#stop = new Int32Array(data.stop);
+    this.#wish = new Int32Array(data.wish);
     for (let slot = 0; slot < data.slotCount; slot++) this.#attachSlot(slot);
     this.#attachPorts();
   }
 
   run(): VcpuEnd {
-    const { ticket, profile, entry } = this.#data;
+    const { ticket, start } = this.#data;
     const counts = new Int32Array(this.#data.exitCounts);
     nameThread(`vcpu ${ticket.index}`);
     using vcpu = new KvmHypervisor().openVcpu(ticket);
-    vcpu.configure(profile, entry);
-    // Pairs with the store in `VcpuThread.stop`, which kicks afterwards.
-    while (this.#end === undefined && Atomics.load(this.#stop, 0) === 0) {
+    if (start.kind === "boot") vcpu.configure(start.profile, start.entry);
+    // After an access, the guest's instruction is complete only once the guest was entered again.
+    let isBetweenInstructions = true;
+    while (this.#end === undefined) {
+      // Pairs with the stores in `VcpuThread`, which kicks afterwards.
+      const wish = Atomics.load(this.#wish, 0);
+      if (wish === WISH_STOP) break;
+      if (wish === WISH_PAUSE) {
+        if (isBetweenInstructions) {
+          this.#pause(vcpu);
+          continue;
+        }
+        vcpu.requestExit();
+      }
       const exit = vcpu.run();
       countExit(counts, exit.kind);
+      isBetweenInstructions = exit.kind === "interrupted";
       this.#handle(exit, vcpu);
     }
     this.#flushConsole();
     return this.#end ?? { kind: "stopped" };
+  }
+
+  #pause(vcpu: Vcpu): void {
+    this.#flushConsole();
+    this.#send({ kind: "paused", state: encodeState(vcpu.save()) });
+    Atomics.wait(this.#wish, 0, WISH_PAUSE);
   }
 
   #handle(exit: VcpuExit, vcpu: Vcpu): void {

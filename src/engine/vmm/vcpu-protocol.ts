@@ -4,9 +4,7 @@ import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
 /** All that a vCPU's thread is given: plain data and shared memory. */
 export interface VcpuThreadData {
   readonly ticket: VcpuTicket;
-  readonly profile: CpuProfile;
-  /** Of the boot processor; the others wait until the guest wakes them. */
-  readonly entry: EntryState | undefined;
+  readonly start: VcpuStart;
   /** The registers of every virtio slot, one after the other. */
   readonly slotRegisters: SharedArrayBuffer;
   readonly slotCount: number;
@@ -15,9 +13,21 @@ export interface VcpuThreadData {
   readonly serialInterrupt: number;
   readonly mailbox: SharedArrayBuffer;
   readonly exitCounts: SharedArrayBuffer;
-  /** One word: not 0 once the thread shall end. */
-  readonly stop: SharedArrayBuffer;
+  /** One word, written by the monitor: what the thread is to do. */
+  readonly wish: SharedArrayBuffer;
 }
+
+/** How a vCPU begins. */
+export type VcpuStart =
+  /** A cold boot; only the boot processor has an entry, the others wait until the guest wakes them. */
+  | { readonly kind: "boot"; readonly profile: CpuProfile; readonly entry: EntryState | undefined }
+  /** Where another one was saved; its state is in place. */
+  | { readonly kind: "restored" };
+
+/** What a vCPU's thread is to do; not 0 makes it leave the guest, together with a kick. */
+export const WISH_RUN = 0;
+export const WISH_STOP = 1;
+export const WISH_PAUSE = 2;
 
 /** Why a vCPU's thread ended. */
 export type VcpuEnd =
@@ -33,4 +43,6 @@ export type VcpuMessage =
   /** Look into the mailbox. */
   | { readonly kind: "ask" }
   | { readonly kind: "console"; readonly bytes: Uint8Array }
+  /** Between two instructions of the guest, until the wish changes; with an encoded `BackendState`. */
+  | { readonly kind: "paused"; readonly state: Uint8Array }
   | { readonly kind: "end"; readonly end: VcpuEnd };

@@ -1,6 +1,14 @@
 import { Worker } from "node:worker_threads";
+import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { answerMonitor, type DeviceRequest } from "./mailbox.ts";
-import type { VcpuEnd, VcpuMessage, VcpuThreadData } from "./vcpu-protocol.ts";
+import {
+  type VcpuEnd,
+  type VcpuMessage,
+  type VcpuThreadData,
+  WISH_PAUSE,
+  WISH_RUN,
+  WISH_STOP,
+} from "./vcpu-protocol.ts";
 
 export interface VcpuThreadOptions {
   readonly data: VcpuThreadData;
@@ -19,6 +27,7 @@ export class VcpuThread {
   readonly ended: Promise<VcpuEnd>;
   readonly #options: VcpuThreadOptions;
   readonly #worker: Worker;
+  #onPaused: ((state: Uint8Array) => void) | undefined;
 
   constructor(options: VcpuThreadOptions) {
     this.#options = options;
@@ -37,9 +46,29 @@ export class VcpuThread {
 
   /** Asks the thread to end; `ended` tells when it has. */
   stop(): void {
-    // Pairs with the load in the vCPU's loop, which the kick makes it reach.
-    Atomics.store(new Int32Array(this.#options.data.stop), 0, 1);
+    this.#setWish(WISH_STOP);
     this.#options.kick();
+  }
+
+  /**
+   * Stops the vCPU between two instructions; resolves with its state, an encoded `BackendState`. Rejects with
+   * MACHINE_EXITED when the thread ends first.
+   */
+  async pause(): Promise<Uint8Array> {
+    const paused = new Promise<Uint8Array>((resolve) => {
+      this.#onPaused = resolve;
+    });
+    this.#setWish(WISH_PAUSE);
+    this.#options.kick();
+    const gone = this.ended.then(() => {
+      throw new SupermachineError("MACHINE_EXITED", "The machine ended while it was being paused");
+    });
+    return await Promise.race([paused, gone]);
+  }
+
+  /** Lets a paused vCPU go on. */
+  resume(): void {
+    this.#setWish(WISH_RUN);
   }
 
   /** Ends the thread by force, wherever it is; for one that does not stop. */
@@ -49,12 +78,20 @@ export class VcpuThread {
     this.#options.kick();
   }
 
+  /** Pairs with the load in the vCPU's loop, which a kick or the notification makes it reach. */
+  #setWish(wish: number): void {
+    const words = new Int32Array(this.#options.data.wish);
+    Atomics.store(words, 0, wish);
+    Atomics.notify(words, 0);
+  }
+
   async #watch(): Promise<VcpuEnd> {
     let end: VcpuEnd | undefined;
     let failure = "its thread ended without a word";
     this.#worker.on("message", (message: VcpuMessage) => {
       if (message.kind === "ask") answerMonitor(this.#options.data.mailbox, this.#options.onRequest);
       else if (message.kind === "console") this.#options.onConsole(message.bytes);
+      else if (message.kind === "paused") this.#onPaused?.(message.state);
       else end = message.end;
     });
     this.#worker.on("error", (error: Error) => {

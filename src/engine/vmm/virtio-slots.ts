@@ -14,6 +14,7 @@ import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
 import type { VirtioDevice } from "../../virtio/device.ts";
 import { DeviceHost } from "../../virtio/device-host.ts";
 import { transportRegisters, transportRegistersLength } from "../../virtio/transport-registers.ts";
+import type { TransportState } from "../../virtio/transport-state.ts";
 import type { DeviceRequest } from "./mailbox.ts";
 
 /** The machine's virtio-mmio slots: their registers, and the devices that are plugged in. */
@@ -21,7 +22,8 @@ export class VirtioSlots implements Disposable {
   readonly registers: SharedArrayBuffer = new SharedArrayBuffer(VIRTIO_SLOTS * transportRegistersLength);
   readonly #vm: Vm;
   readonly #watch: DescriptorWatch;
-  readonly #hosts: (DeviceHost | undefined)[] = [];
+  readonly #hosts: DeviceHost[] = [];
+  readonly #doorbells: (() => void)[] = [];
   readonly #owned: DisposalStack = new DisposalStack();
 
   constructor(vm: Vm, watch: DescriptorWatch) {
@@ -69,6 +71,23 @@ export class VirtioSlots implements Disposable {
     return true;
   }
 
+  /** Lets every device take what its driver has announced; for a machine whose vCPUs are paused. */
+  settle(): void {
+    for (const ring of this.#doorbells) ring();
+  }
+
+  /** What every plugged device's transport goes on from, by slot. */
+  save(): TransportState[] {
+    return this.#hosts.map((host) => host.save());
+  }
+
+  /** Puts saved transports under the devices, which are of the same kinds in the same slots. */
+  restore(states: readonly TransportState[]): void {
+    if (states.length !== this.#hosts.length)
+      throw new RangeError(`${states.length} states for ${this.#hosts.length} devices`);
+    for (const [slot, state] of states.entries()) this.#hosts[slot]?.restore(state);
+  }
+
   [Symbol.dispose](): void {
     this.#owned[Symbol.dispose]();
   }
@@ -77,11 +96,11 @@ export class VirtioSlots implements Disposable {
   #connectDoorbell(host: DeviceHost, { slot, queue }: { slot: number; queue: number }): void {
     const address = gpa(slotStart(slot) + VIRTIO_MMIO_QUEUE_NOTIFY);
     const doorbell = this.#owned.use(this.#vm.doorbell(address, { width: 4, value: queue }));
-    const watched = this.#watch.add(doorbell.fd, () => {
-      doorbell.take();
-      host.notify(queue);
-    });
-    this.#owned.use(watched);
+    const ring = (): void => {
+      if (doorbell.take()) host.notify(queue);
+    };
+    this.#owned.use(this.#watch.add(doorbell.fd, ring));
+    this.#doorbells.push(ring);
   }
 }
 

@@ -24,6 +24,7 @@ import { KvmIrqLine } from "./irq-line.ts";
 import { KvmMemorySlot } from "./memory-slot.ts";
 import { requestKvm } from "./request.ts";
 import type { KvmVcpuTicket } from "./vcpu-ticket.ts";
+import { restoreVcpuState } from "./x64/vcpu-state.ts";
 import type { VcpuTraits } from "./x64/vcpu-traits.ts";
 import { restoreVmState, saveVmState } from "./x64/vm-state.ts";
 
@@ -37,6 +38,7 @@ export interface KvmVmParts {
 
 /** A vCPU as its VM owns it, whichever thread runs it: a thread that is killed leaks nothing. */
 interface OwnedVcpu {
+  readonly fd: Fd;
   readonly run: KvmRun;
   /** The id of the thread that runs it, 0 when none does. */
   readonly thread: Int32Array;
@@ -127,7 +129,7 @@ export class KvmVm implements Vm {
     const [window] = runPage.windows();
     if (window === undefined) throw new RangeError("The run page is empty");
     const thread = new Int32Array(new SharedArrayBuffer(4));
-    this.#vcpus.set(index, { run: new KvmRun(new DataView(window.buffer)), thread });
+    this.#vcpus.set(index, { fd: fd.fd, run: new KvmRun(new DataView(window.buffer)), thread });
     this.#owned.use(undo.move());
     return { backend: "kvm", index, fd: fd.fd, runAddress: runPage.address, runLength, thread, traits };
   }
@@ -151,6 +153,12 @@ export class KvmVm implements Vm {
 
   restore(state: BackendState): void {
     restoreVmState(this.#fd.fd, this.#parts, state);
+  }
+
+  restoreVcpu(index: number, state: BackendState): void {
+    const vcpu = this.#vcpus.get(index);
+    if (vcpu === undefined) throw new RangeError(`There is no vCPU ${index}`);
+    restoreVcpuState(vcpu.fd, this.#parts.traits, state);
   }
 
   [Symbol.dispose](): void {
