@@ -7,7 +7,8 @@ import { test } from "node:test";
 import { checkout } from "../fixtures/images.ts";
 
 test("commands and options on the pages are those of the command line", () => {
-  const pages = ["README.md", ...readdirSync(join(checkout, "docs")).map((name) => join("docs", name))];
+  const names = readdirSync(join(checkout, "docs")).filter((name) => name.endsWith(".md"));
+  const pages = ["README.md", ...names.map((name) => join("docs", name))];
   const lines = pages.flatMap((page) =>
     [...readFileSync(join(checkout, page), "utf8").matchAll(/supermachine ([a-z]+(?: [^`|&)\n]*)?)/g)].map(
       (match) => (match[1] ?? "").split("  #")[0] ?? "",
