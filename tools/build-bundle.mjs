@@ -32,10 +32,14 @@ const parts = [
     within: ["src/index.ts", "src/machine/monitor-process.ts"],
   },
   { name: "command-line", modules: ["src/cli/start.ts"] },
+  { name: "machine", modules: ["src/machine/machine.ts", "src/machine/image.ts", "src/image/reference.ts"] },
+  { name: "images", modules: ["src/image/host/image-store.ts"] },
   { name: "monitor", modules: ["src/machine/monitor-process.ts"] },
-  { name: "machine", modules: ["src/machine/machine.ts"] },
+  {
+    name: "run",
+    modules: ["src/cli/commands/run.ts", "src/machine/create-machine.ts", "src/machine/default-parts.ts"],
+  },
   { name: "library", modules: ["src/index.ts"] },
-  { name: "run", modules: ["src/cli/commands/run.ts"] },
 ];
 
 rmSync(target, { recursive: true, force: true });

@@ -1,7 +1,5 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { Home } from "../storage/home.ts";
-import { createMachine } from "./create-machine.ts";
-import { defaultParts } from "./default-parts.ts";
 import { Execution } from "./execution.ts";
 import { commandLine } from "./guest-command.ts";
 import { signalNumber } from "./guest-signals.ts";
@@ -11,7 +9,6 @@ import { isLive } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
 import { LeasedLink } from "./pool/leased-link.ts";
 import { openForward } from "./port-forward.ts";
-import { RemoteLink } from "./remote-link.ts";
 import type {
   ExecOptions,
   Forward,
@@ -80,6 +77,11 @@ export class Machine implements AsyncDisposable {
    * ```
    */
   static async create(image: string, options: MachineOptions = {}): Promise<Machine> {
+    // Most commands and programs look at machines that are there; what makes one takes its time to load.
+    const [{ createMachine }, { defaultParts }] = await Promise.all([
+      import("./create-machine.ts"),
+      import("./default-parts.ts"),
+    ]);
     return new Machine(await createMachine(image, options, defaultParts));
   }
 
@@ -99,6 +101,7 @@ export class Machine implements AsyncDisposable {
    * ```
    */
   static async connect(nameOrId: string, options: LookupOptions = {}): Promise<Machine> {
+    const { RemoteLink } = await import("./remote-link.ts");
     const registry = new MachineRegistry(new Home(options.home));
     return new Machine(await RemoteLink.open(await registry.find(nameOrId), registry));
   }

@@ -18,7 +18,7 @@ import type {
 } from "./image-store-types.ts";
 import { LocalImages } from "./local-images.ts";
 import type { Timings } from "./registry/timings.ts";
-import { collectGarbage, type Freed } from "./store/collect-garbage.ts";
+import type { Freed } from "./store/collect-garbage.ts";
 import type { ImageRecord } from "./store/image-index.ts";
 
 /**
@@ -169,7 +169,10 @@ export class ImageStore {
     return record;
   }
 
-  #collect(options: Pick<PruneOptions, "rootfsKey"> & { readonly keepPartials: boolean }): Promise<Freed> {
+  async #collect(
+    options: Pick<PruneOptions, "rootfsKey"> & { readonly keepPartials: boolean },
+  ): Promise<Freed> {
+    const { collectGarbage } = await import("./store/collect-garbage.ts");
     const { rootfsKey, keepPartials } = options;
     const rootfsKeys = rootfsKey && (() => this.#rootfsKeys(rootfsKey));
     return collectGarbage({ store: this.#images.store, index: this.#images.index, keepPartials, rootfsKeys });
