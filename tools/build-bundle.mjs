@@ -28,10 +28,10 @@ const workers = readdirSync(join(root, "src"), { recursive: true, encoding: "utf
 const parts = [
   {
     name: "common",
-    modules: ["src/cli/start.ts"],
+    modules: ["src/cli/start.ts", "src/cli/run-process.ts"],
     within: ["src/index.ts", "src/machine/monitor-process.ts"],
   },
-  { name: "command-line", modules: ["src/cli/start.ts"] },
+  { name: "command-line", modules: ["src/cli/run-process.ts"] },
   { name: "machine", modules: ["src/machine/machine.ts", "src/machine/image.ts", "src/image/reference.ts"] },
   { name: "images", modules: ["src/image/host/image-store.ts"] },
   { name: "monitor", modules: ["src/machine/monitor-process.ts"] },

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { SupermachineError } from "../errors/supermachine-error.ts";
@@ -196,6 +197,8 @@ export const Image: ImageStoreFacade = {
   },
 
   prune: async (options = {}) => {
+    // Made again by the next command; that of older versions is never used again.
+    await rm(new Home(options.home).compiled, { recursive: true, force: true });
     await new MachineRegistry(new Home(options.home)).sweep();
     const images = await storeOf(options);
     return { freedBytes: (await images.prune({ rootfsKey })).bytes };

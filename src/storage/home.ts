@@ -52,6 +52,11 @@ export class Home {
     return join(this.root, "snapshots");
   }
 
+  /** What V8 has compiled of the command line. */
+  get compiled(): string {
+    return join(this.root, "compiled");
+  }
+
   /** Unfinished files; anything here whose owner is dead may be deleted. */
   get temporary(): string {
     return join(this.root, "tmp");
