@@ -7,7 +7,7 @@ import { type CommandEntry, commandTable } from "./command-table.ts";
 import { exitCodeForError, exitCodes } from "./exit-code.ts";
 import { errorForJson, formatError } from "./output/error-report.ts";
 import { processHost } from "./process-host.ts";
-import { productVersion } from "./product-version.ts";
+import { productVersion } from "../storage/product-version.ts";
 import { usageError } from "./usage-error.ts";
 
 /** Runs one command line; resolves with the exit code once all output has been handed over. */

@@ -16,7 +16,23 @@ export interface EngineConfig {
   readonly network: "user" | "none";
   /** A folder of this machine alone, for sockets and scratch files; removed by the caller afterwards. */
   readonly directory: string;
+  /** Root of the home, where snapshots are kept. */
+  readonly home: string;
+  readonly origin: MachineOrigin;
 }
+
+/**
+ * What a machine begins with.
+ *
+ * - `boot`: a kernel and nothing else.
+ * - `template`: a machine that has booted, but has no image yet; made when there is none. Engines that have no snapshots
+ *   boot instead.
+ * - `snapshot`: where another machine stood, its image included.
+ */
+export type MachineOrigin =
+  | { readonly kind: "boot" }
+  | { readonly kind: "template" }
+  | { readonly kind: "snapshot"; readonly id: string };
 
 /** What `probe` found. Never a thrown error: "why can I not run here" is the first question of every user. */
 export interface EngineSupport {
@@ -74,6 +90,8 @@ export interface EngineMachine extends AsyncDisposable {
    */
   readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices;
+  /** What it really began with; a guest from a `snapshot` is set up already. */
+  readonly origin: MachineOrigin["kind"];
   /** Resolves once when the machine is gone; never rejects. */
   readonly exited: Promise<EngineExit>;
   /** Process that carries the guest, for accounting; ours for in-process monitors. */

@@ -49,6 +49,8 @@ export async function createMachine(
       rootfs: prepared.rootfs,
       volumes: prepared.image.config.volumes,
       kernel: prepared.kernel,
+      home: home.root,
+      origin: config.snapshot === false ? { kind: "boot" } : { kind: "template" },
       bootTimeoutMs:
         config.bootTimeoutMs ?? (choice.support.isolating ? bootTimeoutMs.isolating : bootTimeoutMs.emulated),
     };

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent, ExecExit } from "../agent/requests.ts";
-import type { Engine, EngineExit, EngineMachine, GuestKernel } from "../engine/engine.ts";
+import type { Engine, EngineExit, EngineMachine, GuestKernel, MachineOrigin } from "../engine/engine.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import { aborted, BootLimit } from "./boot-limit.ts";
@@ -25,6 +25,9 @@ export interface MonitorJob {
   readonly rootfs: string;
   readonly volumes: readonly string[];
   readonly kernel: GuestKernel;
+  /** Root folder of the home. */
+  readonly home: string;
+  readonly origin: MachineOrigin;
   readonly bootTimeoutMs: number;
 }
 
@@ -331,7 +334,7 @@ async function publish(ports: readonly PublishedPort[], agent: () => Agent): Pro
 }
 
 async function startEngine(job: MonitorJob, parts: MonitorParts): Promise<EngineMachine> {
-  const { record, architecture, rootfs, kernel } = job;
+  const { record, architecture, rootfs, kernel, home, origin } = job;
   const directory = join(record.runDirectory, "engine");
   await mkdir(directory, { mode: 0o700 });
   if (parts.signal?.aborted === true) throw aborted(parts.signal.reason);
@@ -344,5 +347,7 @@ async function startEngine(job: MonitorJob, parts: MonitorParts): Promise<Engine
     rootfs,
     network: record.config.network,
     directory,
+    home,
+    origin,
   });
 }

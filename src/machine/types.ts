@@ -41,6 +41,11 @@ export interface MachineOptions {
   pull?: PullPolicy | undefined;
   /** Default "auto". */
   engine?: EngineName | "auto" | undefined;
+  /**
+   * False: boot, instead of going on from the template snapshot that all machines of this shape share (made when it is
+   * first needed).
+   */
+  snapshot?: false | undefined;
   /** Path of a kernel to boot in place of the one that is found or fetched. */
   kernel?: string | undefined;
   /** Replaces the image's Entrypoint and drops its Cmd. */
@@ -86,6 +91,7 @@ export interface MachineConfig {
   readonly pull: PullPolicy;
   readonly engine: EngineName | "auto";
   readonly kernel: string | undefined;
+  readonly snapshot: false | undefined;
   readonly entrypoint: readonly string[] | undefined;
   readonly command: readonly string[] | undefined;
   readonly tty: boolean;

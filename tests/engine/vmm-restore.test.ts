@@ -56,27 +56,18 @@ describe("restoring a machine of the vmm engine", {
       rootfs: join(folder, "rootfs"),
       network: "none",
       directory,
+      home: folder,
+      origin: { kind: "boot" },
     };
   };
 
   /** Restores from what was saved, with memory from a file; the file's pages stay as they are. */
-  const restore = (cpus: number, paused: PausedMachine, memory: string): VmmMachine => {
-    const file = openSync(memory, "r");
-    try {
-      return VmmMachine.restore(config(cpus), watch, {
-        state: loadMachineState(paused.components, { cpus, slots: 4 }),
-        mapRam: (offset, length) =>
-          Mapping.map(length, {
-            protection: PROT_READ | PROT_WRITE,
-            flags: MAP_PRIVATE,
-            fd: fd(file),
-            offset,
-          }),
-      });
-    } finally {
-      closeSync(file);
-    }
-  };
+  const restore = (cpus: number, paused: PausedMachine, memory: string): VmmMachine =>
+    VmmMachine.restore(config(cpus), watch, {
+      state: loadMachineState(paused.components, { cpus, slots: paused.slots.length }),
+      memory: [{ file: memory, offset: 0, length: paused.content.length }],
+      origin: "snapshot",
+    });
 
   for (const cpus of [1, 4])
     test(`goes on where ${cpus} vCPU(s) were paused, several times over, and the original goes on too`, async () => {

@@ -48,6 +48,8 @@ describe("a machine of the vmm engine", { skip }, () => {
     rootfs: join(folder, "rootfs"),
     network: "none",
     directory: folder,
+    home: folder,
+    origin: { kind: "boot" },
     ...change,
   });
 

@@ -11,6 +11,8 @@ const config: EngineConfig = {
   memoryMiB: 384,
   kernel: { image: "/k/kernel", initramfs: "/k/initramfs", release: "6.1" },
   rootfs: '/images/a,b"c.erofs',
+  home: "/home",
+  origin: { kind: "boot" },
   network: "none",
   directory: "/m",
 };

@@ -2,6 +2,8 @@ import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport } from "../engine.ts";
 import { VmmMachine } from "./machine.ts";
+import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
+import { useTemplate } from "./template.ts";
 
 /** One for all machines of the process: however many there are, they take one thread of Node's pool. */
 const watch = new DescriptorWatch();
@@ -25,6 +27,13 @@ export const vmmEngine: Engine = {
   },
 
   async start(config: EngineConfig): Promise<EngineMachine> {
-    return VmmMachine.boot(config, watch);
+    switch (config.origin.kind) {
+      case "boot":
+        return VmmMachine.boot(config, watch);
+      case "template":
+        return await restoreSnapshot(config, watch, await useTemplate(config, watch));
+      case "snapshot":
+        return await restoreSnapshot(config, watch, await useSnapshot(config));
+    }
   },
 };

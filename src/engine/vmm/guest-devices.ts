@@ -9,13 +9,13 @@ export function kernelCommandLine(): string {
     "console=ttyS0 quiet panic=-1 random.trust_cpu=on swiotlb=noforce cryptomgr.notests no5lvl",
     // The clock of KVM is the one that survives; there is no other hardware to look for.
     "tsc=reliable no_timer_check noreplace-smp nomodule_probe",
-    `supermachine.agent=vsock:${agentPort} supermachine.modules=base,vsock`,
+    `supermachine.agent=vsock:${agentPort} supermachine.modules=base,vsock,rng,balloon,pmem,fs`,
   ].join(" ");
 }
 
 /** What the agent finds on this engine. */
 export const guestDevices: GuestDevices = {
-  modules: ["pmem", "fs", "rng", "balloon"],
+  modules: [],
   rootDevice: "/dev/pmem0",
   dax: true,
 };

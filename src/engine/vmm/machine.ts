@@ -1,14 +1,17 @@
 import type { Duplex } from "node:stream";
 import type { Connection } from "../../devices/vsock/connection.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import type { MemoryContent } from "../../snapshot/host/memory-content.ts";
+import { contentOfRegions } from "../../snapshot/host/memory-regions.ts";
 import type { SavedComponent } from "../../snapshot/state-codec.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import { ConsoleLog } from "../console-log.ts";
-import type { EngineConfig, EngineExit, EngineMachine, EngineTimings, GuestDevices } from "../engine.ts";
+import type { EngineExit, EngineMachine, EngineTimings, GuestDevices, MachineOrigin } from "../engine.ts";
 import { agentStream } from "./agent-stream.ts";
 import {
   type BuiltMachine,
   bootMachine,
+  type MachineShape,
   type RamPiece,
   type RestoreSource,
   restoreMachine,
@@ -25,6 +28,17 @@ export interface PausedMachine {
   /** All but the memory. */
   readonly components: readonly SavedComponent[];
   readonly ram: readonly RamPiece[];
+  /** The same memory, as a snapshot has it. */
+  readonly content: MemoryContent;
+  readonly cpus: number;
+  /** What is in each device slot. */
+  readonly slots: readonly string[];
+}
+
+interface Beginning {
+  /** When, on the clock of `performance.now`. */
+  readonly started: number;
+  readonly origin: MachineOrigin["kind"];
 }
 
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
@@ -34,6 +48,7 @@ const stopGraceMs = 5000;
 export class VmmMachine implements EngineMachine {
   readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices = guestDevices;
+  readonly origin: MachineOrigin["kind"];
   readonly exited: Promise<EngineExit>;
   readonly pid: number = process.pid;
   readonly vsockSocket: string;
@@ -44,28 +59,33 @@ export class VmmMachine implements EngineMachine {
   #isKilled = false;
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
-  static boot(config: EngineConfig, watch: DescriptorWatch): VmmMachine {
+  static boot(config: MachineShape, watch: DescriptorWatch): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(bootMachine(config, watch), started);
+    return VmmMachine.#start(bootMachine(config, watch), { started, origin: "boot" });
   }
 
-  /** Lets a saved machine go on, as a new one. */
-  static restore(config: EngineConfig, watch: DescriptorWatch, source: RestoreSource): VmmMachine {
+  /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
+  static restore(
+    config: MachineShape,
+    watch: DescriptorWatch,
+    source: RestoreSource & { readonly origin: "template" | "snapshot" },
+  ): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(restoreMachine(config, watch, source), started);
+    return VmmMachine.#start(restoreMachine(config, watch, source), { started, origin: source.origin });
   }
 
-  static #start(built: BuiltMachine, started: number): VmmMachine {
+  static #start(built: BuiltMachine, from: Beginning): VmmMachine {
     try {
-      return new VmmMachine(built, started);
+      return new VmmMachine(built, from);
     } catch (error) {
       built[Symbol.dispose]();
       throw error;
     }
   }
 
-  private constructor(built: BuiltMachine, started: number) {
+  private constructor(built: BuiltMachine, { started, origin }: Beginning) {
     this.#built = built;
+    this.origin = origin;
     this.vsockSocket = built.vsockSocket;
     this.#threads = startVcpuThreads(built, {
       onConsole: (bytes) => {
@@ -108,7 +128,15 @@ export class VmmMachine implements EngineMachine {
    */
   async pause(): Promise<PausedMachine> {
     const vcpus = await Promise.all(this.#threads.map((thread) => thread.pause()));
-    return { components: saveMachine(this.#built, vcpus), ram: this.#built.ram };
+    const { ram, slots, vm } = this.#built;
+    const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
+    return {
+      components: saveMachine(this.#built, vcpus),
+      ram,
+      content: contentOfRegions(vm.memory, regions),
+      cpus: vcpus.length,
+      slots: slots.names,
+    };
   }
 
   /** Lets a paused machine go on. */

@@ -75,6 +75,7 @@ export class FakeGuest implements EngineMachine {
   readonly stream: PassThrough = new PassThrough();
   readonly agent: Promise<PassThrough>;
   readonly pid: number = process.pid;
+  readonly origin = "boot";
   readonly devices: GuestDevices = { modules: ["blk"], rootDevice: "/dev/vda", dax: false };
   readonly exited: Promise<EngineExit>;
   readonly #exit = deferred<EngineExit>();
