@@ -102,10 +102,6 @@ static int mount_root(const struct setup *setup, int64_t deadline) {
   mkdir(LOWER, 0755);
   mkdir(SCRATCH, 0755);
   mkdir(ROOT, 0755);
-  if (access(setup->root_device, F_OK) != 0) {
-    int fd = open("/sys/bus/platform/drivers/virtio-mmio/bind", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) { if (write(fd, "LNRO0005:03", 11) < 0) report("bind: %s", strerror(errno)); close(fd); }
-  }
   int error = wait_for_path(setup->root_device, deadline);
   if (error) return failing(error, "wait for %s", setup->root_device);
   while (mount(setup->root_device, LOWER, "erofs", MS_RDONLY, setup->dax ? "dax=always" : NULL) < 0) {

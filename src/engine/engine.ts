@@ -86,7 +86,7 @@ export interface EngineTimings {
 export interface EngineMachine extends AsyncDisposable {
   /**
    * The ordered byte stream of the agent protocol. May be there before the agent is: what is written waits for it.
-   * Rejects when the machine ends first.
+   * Rejects when the machine ends first. Another one after a `reset`.
    */
   readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices;
@@ -100,6 +100,11 @@ export interface EngineMachine extends AsyncDisposable {
   readonly vsockSocket?: string;
   /** Milliseconds from the call of `start` to each phase reached so far. */
   readonly timings?: EngineTimings;
+  /**
+   * Puts the machine back to where it was restored from, in place; on engines that can. What it wrote since is gone, and
+   * so are its connections. Throws `UNSUPPORTED` for a machine that was booted, `MACHINE_EXITED`.
+   */
+  reset?(): Promise<void>;
   /** How often the vCPUs left the guest, by kind; on engines that can tell. */
   exitCounts?(): Readonly<Record<string, number>>;
   /** The guest console's last lines, oldest first. */

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -92,6 +93,31 @@ describe("restoring a machine of the vmm engine", {
       assert.deepEqual(openResources().mapping, before.mapping);
     });
 
+  test("a machine is reset in place, many times, each time to the same memory", async () => {
+    const original = VmmMachine.boot(config(2), watch);
+    const { paused, count: saved } = await pausedBeyond(original, 0n);
+    const memory = join(folder, "memory-reset");
+    writeMemory(memory, paused.ram);
+    await assert.rejects(original.reset(), { code: "UNSUPPORTED" });
+    await original.kill();
+    await using machine = restore(2, paused, memory);
+    const before = openResources();
+    for (let use = 0; use < 20; use++) {
+      const { paused: later, count } = await pausedBeyond(machine, saved);
+      assert.ok(count > saved);
+      fill(later.ram, 0xab);
+      machine.resume();
+      await machine.reset();
+      const { ram } = await machine.pause();
+      const restored = counter(ram);
+      assert.ok(restored >= saved, `counted from ${saved}, not ${restored}`);
+      const others = differences(ram, memory).filter((page) => page !== counterAt / 4096);
+      assert.deepEqual(others, []);
+      machine.resume();
+    }
+    assert.deepEqual(openResources(), before);
+  });
+
   test("a state that lacks a part, or is of another shape, is refused and leaves nothing behind", async () => {
     const original = VmmMachine.boot(config(), watch);
     const paused = await original.pause();
@@ -127,6 +153,24 @@ async function pausedBeyond(
 function counter(ram: readonly RamPiece[]): bigint {
   const [window] = ram[0]?.mapping.windows() ?? [];
   return new DataView(window?.buffer as ArrayBuffer).getBigUint64(counterAt, true);
+}
+
+/** Scribbles over memory that the guest does not use. */
+function fill(ram: readonly RamPiece[], value: number): void {
+  const [window] = ram[0]?.mapping.windows() ?? [];
+  new Uint8Array(window?.buffer as ArrayBuffer, 32 * 2 ** 20, 2 ** 20).fill(value);
+}
+
+/** Numbers of the pages that are not as in the file. */
+function differences(ram: readonly RamPiece[], path: string): number[] {
+  const saved = readFileSync(path);
+  const [window] = ram[0]?.mapping.windows() ?? [];
+  const bytes = new Uint8Array(window?.buffer as ArrayBuffer);
+  const found: number[] = [];
+  for (let at = 0; at < bytes.length; at += 4096)
+    if (Buffer.compare(bytes.subarray(at, at + 4096), saved.subarray(at, at + 4096)) !== 0)
+      found.push(at / 4096);
+  return found;
 }
 
 function writeMemory(path: string, ram: readonly RamPiece[]): void {

@@ -14,11 +14,12 @@ import {
   type MachineShape,
   type RamPiece,
   type RestoreSource,
+  resetMachine,
   restoreMachine,
 } from "./build-machine.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
-import { saveMachine } from "./machine-state.ts";
+import { type MachineState, saveMachine } from "./machine-state.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
 import { startVcpuThreads } from "./vcpu-threads.ts";
@@ -39,6 +40,7 @@ interface Beginning {
   /** When, on the clock of `performance.now`. */
   readonly started: number;
   readonly origin: MachineOrigin["kind"];
+  readonly saved?: MachineState;
 }
 
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
@@ -46,7 +48,6 @@ const stopGraceMs = 5000;
 
 /** A machine whose monitor is this process. */
 export class VmmMachine implements EngineMachine {
-  readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices = guestDevices;
   readonly origin: MachineOrigin["kind"];
   readonly exited: Promise<EngineExit>;
@@ -56,6 +57,9 @@ export class VmmMachine implements EngineMachine {
   readonly #built: BuiltMachine;
   readonly #threads: readonly VcpuThread[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
+  /** What it was restored from, if it was. */
+  readonly #saved: MachineState | undefined;
+  #agent: Promise<Duplex>;
   #isKilled = false;
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
@@ -71,7 +75,8 @@ export class VmmMachine implements EngineMachine {
     source: RestoreSource & { readonly origin: "template" | "snapshot" },
   ): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(restoreMachine(config, watch, source), { started, origin: source.origin });
+    const { origin, state } = source;
+    return VmmMachine.#start(restoreMachine(config, watch, source), { started, origin, saved: state });
   }
 
   static #start(built: BuiltMachine, from: Beginning): VmmMachine {
@@ -83,9 +88,10 @@ export class VmmMachine implements EngineMachine {
     }
   }
 
-  private constructor(built: BuiltMachine, { started, origin }: Beginning) {
+  private constructor(built: BuiltMachine, { started, origin, saved }: Beginning) {
     this.#built = built;
     this.origin = origin;
+    this.#saved = saved;
     this.vsockSocket = built.vsockSocket;
     this.#threads = startVcpuThreads(built, {
       onConsole: (bytes) => {
@@ -95,9 +101,11 @@ export class VmmMachine implements EngineMachine {
     });
     this.#timings.spawnedMs = performance.now() - started;
     this.exited = this.#watch();
-    this.agent = this.#reachAgent();
-    // It may reject before anyone looks; `exited` tells the same.
-    this.agent.catch(() => {});
+    this.#agent = this.#connectAgent();
+  }
+
+  get agent(): Promise<Duplex> {
+    return this.#agent;
   }
 
   get timings(): EngineTimings {
@@ -127,14 +135,14 @@ export class VmmMachine implements EngineMachine {
    * Rejects with MACHINE_EXITED when it ends meanwhile.
    */
   async pause(): Promise<PausedMachine> {
-    const vcpus = await Promise.all(this.#threads.map((thread) => thread.pause()));
+    await this.#pauseThreads();
     const { ram, slots, vm } = this.#built;
     const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
     return {
-      components: saveMachine(this.#built, vcpus),
+      components: saveMachine(this.#built),
       ram,
       content: contentOfRegions(vm.memory, regions),
-      cpus: vcpus.length,
+      cpus: this.#threads.length,
       slots: slots.names,
     };
   }
@@ -144,11 +152,26 @@ export class VmmMachine implements EngineMachine {
     for (const thread of this.#threads) thread.resume();
   }
 
+  async reset(): Promise<void> {
+    if (this.#saved === undefined)
+      throw new SupermachineError("UNSUPPORTED", "A machine that was booted cannot be reset", {
+        hint: "Create it without 'snapshot: false' (--no-snapshot)",
+      });
+    await this.#pauseThreads();
+    resetMachine(this.#built, this.#saved);
+    this.#agent = this.#connectAgent();
+    this.resume();
+  }
+
+  async #pauseThreads(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.pause()));
+  }
+
   /** A fresh guest's agent knocks when it is ready; a restored one's waits for us. */
-  async #reachAgent(): Promise<Duplex> {
-    const { vsock, start } = this.#built;
+  #connectAgent(): Promise<Duplex> {
+    const { vsock } = this.#built;
     const connected =
-      start.kind === "restored"
+      this.#saved !== undefined
         ? vsock.connect(agentPort)
         : new Promise<Connection>((resolve) => {
             vsock.listen(agentPort, resolve);
@@ -157,7 +180,10 @@ export class VmmMachine implements EngineMachine {
       const why = `The machine ended before its agent answered: ${exit.kind}`;
       throw new SupermachineError("MACHINE_EXITED", why);
     });
-    return agentStream(await Promise.race([connected, ended]));
+    const stream = Promise.race([connected, ended]).then(agentStream);
+    // It may reject before anyone looks; `exited` tells the same.
+    stream.catch(() => {});
+    return stream;
   }
 
   /** The first vCPU that ends, ends the machine; everything is released before anyone hears of it. */

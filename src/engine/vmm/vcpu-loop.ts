@@ -13,7 +13,6 @@ import { PowerPorts, powerPortsLength } from "../../devices/power/device.ts";
 import { KeyboardReset } from "../../devices/power/keyboard-reset.ts";
 import { SerialPort, serialPortLength } from "../../devices/serial/device.ts";
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
-import { encodeState } from "../../hypervisor/state.ts";
 import type { Vcpu } from "../../hypervisor/vcpu.ts";
 import type { PioExit, VcpuExit } from "../../hypervisor/vcpu-exit.ts";
 import { write } from "../../sys/linux/file.ts";
@@ -76,9 +75,9 @@ class VcpuLoop {
       // Pairs with the stores in `VcpuThread`, which kicks afterwards.
       const wish = Atomics.load(this.#wish, 0);
       if (wish === WISH_STOP) break;
-      if (wish === WISH_PAUSE) {
+      if (wish >= WISH_PAUSE) {
         if (isBetweenInstructions) {
-          this.#pause(vcpu);
+          this.#pause(wish);
           continue;
         }
         vcpu.requestExit();
@@ -92,10 +91,11 @@ class VcpuLoop {
     return this.#end ?? { kind: "stopped" };
   }
 
-  #pause(vcpu: Vcpu): void {
+  /** Until the wish is another one. */
+  #pause(wish: number): void {
     this.#flushConsole();
-    this.#send({ kind: "paused", state: encodeState(vcpu.save()) });
-    Atomics.wait(this.#wish, 0, WISH_PAUSE);
+    this.#send({ kind: "paused" });
+    Atomics.wait(this.#wish, 0, wish);
   }
 
   #handle(exit: VcpuExit, vcpu: Vcpu): void {

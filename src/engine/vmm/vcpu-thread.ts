@@ -27,7 +27,8 @@ export class VcpuThread {
   readonly ended: Promise<VcpuEnd>;
   readonly #options: VcpuThreadOptions;
   readonly #worker: Worker;
-  #onPaused: ((state: Uint8Array) => void) | undefined;
+  #onPaused: (() => void) | undefined;
+  #pauses = 0;
 
   constructor(options: VcpuThreadOptions) {
     this.#options = options;
@@ -51,19 +52,19 @@ export class VcpuThread {
   }
 
   /**
-   * Stops the vCPU between two instructions; resolves with its state, an encoded `BackendState`. Rejects with
-   * MACHINE_EXITED when the thread ends first.
+   * Stops the vCPU between two instructions, where its state can be saved or replaced. Rejects with MACHINE_EXITED when
+   * the thread ends first.
    */
-  async pause(): Promise<Uint8Array> {
-    const paused = new Promise<Uint8Array>((resolve) => {
+  async pause(): Promise<void> {
+    const paused = new Promise<void>((resolve) => {
       this.#onPaused = resolve;
     });
-    this.#setWish(WISH_PAUSE);
+    this.#setWish(WISH_PAUSE + this.#pauses++);
     this.#options.kick();
     const gone = this.ended.then(() => {
       throw new SupermachineError("MACHINE_EXITED", "The machine ended while it was being paused");
     });
-    return await Promise.race([paused, gone]);
+    await Promise.race([paused, gone]);
   }
 
   /** Lets a paused vCPU go on. */
@@ -91,7 +92,7 @@ export class VcpuThread {
     this.#worker.on("message", (message: VcpuMessage) => {
       if (message.kind === "ask") answerMonitor(this.#options.data.mailbox, this.#options.onRequest);
       else if (message.kind === "console") this.#options.onConsole(message.bytes);
-      else if (message.kind === "paused") this.#onPaused?.(message.state);
+      else if (message.kind === "paused") this.#onPaused?.();
       else end = message.end;
     });
     this.#worker.on("error", (error: Error) => {
