@@ -16,6 +16,7 @@ export function kernelCommandLine(): string {
 /** What the agent finds on this engine. */
 export const guestDevices: GuestDevices = {
   modules: ["pmem", "fs", "rng", "balloon"],
+  bind: [],
   rootDevice: "/dev/pmem0",
   dax: true,
 };
