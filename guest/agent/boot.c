@@ -59,18 +59,25 @@ static int load_module(const char *name) {
   return error == EEXIST ? 0 : error;
 }
 
-int load_modules(const char *group, char *failed, size_t size) {
+/* Lines of group and file, read once; empty for a kernel that has everything built in. */
+static const char *module_order(void) {
   static char order[65536];
-  int fd = agent.modules_dir < 0 ? -1 : openat(agent.modules_dir, "order", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0; /* a kernel that has everything built in */
+  static bool known;
+  int fd = known || agent.modules_dir < 0 ? -1 : openat(agent.modules_dir, "order", O_RDONLY | O_CLOEXEC);
+  known = true;
+  if (fd < 0) return order;
   ssize_t length = read_full(fd, order, sizeof order - 1);
   order[length > 0 ? length : 0] = 0;
   close(fd);
-  for (char *rest = order, *line; (line = strsep(&rest, "\n"));) {
-    char *name = strchr(line, ' ');
-    if (!name) continue;
-    *name++ = 0;
-    if (strcmp(line, group) != 0) continue;
+  return order;
+}
+
+int load_modules(const char *group, char *failed, size_t size) {
+  size_t length = strlen(group);
+  for (const char *line = module_order(); *line; line += strcspn(line, "\n"), line += *line != 0) {
+    if (strncmp(line, group, length) != 0 || line[length] != ' ') continue;
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(line + length + 1, "\n"), line + length + 1);
     int error = load_module(name);
     if (!error) continue;
     snprintf(failed, size, "%s", name);

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent, ExecExit } from "../agent/requests.ts";
@@ -7,6 +6,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import { aborted, BootLimit } from "./boot-limit.ts";
 import { ControlServer } from "./control-server.ts";
+import { freshIdentity } from "./guest-identity.ts";
 import { signalName } from "./guest-signals.ts";
 import { bootError, exitError, isConnectionLoss, notRunning, panicLine, within } from "./machine-end.ts";
 import { MachineLog } from "./machine-log.ts";
@@ -42,8 +42,6 @@ export interface MonitorParts {
 const defaultStopTimeoutMs = 10_000;
 /** A guest that has lost its agent is mostly about to be reported as panicked or gone. */
 const lostAgentGraceMs = 3_000;
-/** Of what a guest has to be given at least; the kernel's pool takes 32 bytes. */
-const entropyBytes = 64;
 
 /**
  * Runs one machine: boots it, serves its control socket and published ports, runs its main command, and writes down how
@@ -220,14 +218,13 @@ export class Monitor {
     const { devices } = this.#guest;
     return {
       modules: devices.modules,
+      bind: devices.bind,
       rootDevice: devices.rootDevice,
       dax: devices.dax,
-      hostname: record.config.hostname ?? record.info.id,
+      identity: freshIdentity(record.config.hostname ?? record.info.id),
       ...(devices.network === undefined || record.config.network === "none"
         ? {}
         : { network: devices.network }),
-      clockNs: BigInt(Date.now()) * 1_000_000n,
-      entropy: randomBytes(entropyBytes),
       volumes,
     };
   }

@@ -15,7 +15,8 @@ export function mapSavedRam(runs: readonly MemoryRun[], regions: readonly RamReg
   const mappings = mappingsOfRegions(runs, regions).map((pieces, index) => {
     const length = regions[index]?.length ?? 0;
     const [only, ...more] = pieces;
-    if (only !== undefined && more.length === 0) return undo.use(Mapping.map(length, mapOptions(files, only)));
+    if (only !== undefined && more.length === 0)
+      return undo.use(Mapping.map(length, mapOptions(files, only)));
     const mapping = undo.use(Mapping.anonymous(length));
     for (const piece of pieces) mapping.replace(piece.at, piece.length, mapOptions(files, piece));
     return mapping;

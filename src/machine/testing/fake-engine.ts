@@ -76,7 +76,12 @@ export class FakeGuest implements EngineMachine {
   readonly agent: Promise<PassThrough>;
   readonly pid: number = process.pid;
   readonly origin = "boot";
-  readonly devices: GuestDevices = { modules: ["blk"], rootDevice: "/dev/vda", dax: false };
+  readonly devices: GuestDevices = {
+    modules: ["blk"],
+    bind: [],
+    rootDevice: "/dev/vda",
+    dax: false,
+  };
   readonly exited: Promise<EngineExit>;
   readonly #exit = deferred<EngineExit>();
 
