@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
+import type { SavedComponent } from "../snapshot/state-codec.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
@@ -107,12 +108,27 @@ export interface EngineMachine extends AsyncDisposable {
    * so are its connections. Throws `UNSUPPORTED` for a machine that was booted, `MACHINE_EXITED`.
    */
   reset?(): Promise<void>;
+  /**
+   * Makes a snapshot, for which the machine stands still; it goes on afterwards. On engines that can. Resolves with
+   * its id. Throws `NO_SPACE`, `PERMISSION_DENIED`, `MACHINE_EXITED`.
+   */
+  capture?(request: CaptureRequest): Promise<string>;
   /** How often the vCPUs left the guest, by kind; on engines that can tell. */
   exitCounts?(): Readonly<Record<string, number>>;
   /** The guest console's last lines, oldest first. */
   consoleLines(): readonly string[];
   /** Ends the machine at once, without asking the guest. Idempotent. */
   kill(): Promise<void>;
+}
+
+export interface CaptureRequest {
+  /** What the snapshot is to hold besides the machine: its ids start with "machine". */
+  readonly components: readonly SavedComponent[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Called when the machine stands still no longer; what is left to do is writing. */
+  readonly onResumed: () => void;
+  /** False: it need not survive a power failure. */
+  readonly durable: boolean;
 }
 
 export interface Engine {

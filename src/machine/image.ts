@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { ImageStore } from "../image/host/image-store.ts";
@@ -7,6 +7,8 @@ import type { ImageConfig, LocalImage, PullPolicy } from "../image/image.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { ProgressListener } from "../progress/progress.ts";
 import { rootfsKey } from "../rootfs/host/rootfs-key.ts";
+import { SnapshotStore } from "../snapshot/host/snapshot-store.ts";
+import { ROOTFS_LABEL } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
 import { isLive } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
@@ -192,12 +194,13 @@ export const Image: ImageStoreFacade = {
           data: { machine: user.id },
         },
       );
-    await images.remove(reference, { rootfsKey });
+    await images.remove(reference, { rootfsKey, rootfsInUse: () => rootfsOfSnapshots(options) });
   },
 
   prune: async (options = {}) => {
     await new MachineRegistry(new Home(options.home)).sweep();
-    return { freedBytes: (await storeOf(options).prune({ rootfsKey })).bytes };
+    const rootfsInUse = () => rootfsOfSnapshots(options);
+    return { freedBytes: (await storeOf(options).prune({ rootfsKey, rootfsInUse })).bytes };
   },
 
   import: async ({ source, name, ...options }) => {
@@ -214,6 +217,12 @@ export const Image: ImageStoreFacade = {
 
 function storeOf(options: LookupOptions): ImageStore {
   return new ImageStore(new Home(options.home));
+}
+
+/** A snapshot's guest has its image mounted, whatever became of the image's name. */
+async function rootfsOfSnapshots(options: LookupOptions): Promise<string[]> {
+  const snapshots = await new SnapshotStore(new Home(options.home)).list();
+  return snapshots.map(({ manifest }) => basename(manifest.labels[ROOTFS_LABEL] ?? "", ".erofs"));
 }
 
 async function runningMachines(options: LookupOptions): Promise<MachineInfo[]> {

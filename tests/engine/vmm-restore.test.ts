@@ -15,14 +15,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fd } from "../../src/abi/fd.ts";
-import { MAP_PRIVATE, PROT_READ, PROT_WRITE } from "../../src/abi/linux.x64.generated.ts";
 import type { EngineConfig } from "../../src/engine/engine.ts";
 import type { RamPiece } from "../../src/engine/vmm/build-machine.ts";
 import { type PausedMachine, VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { loadMachineState } from "../../src/engine/vmm/machine-state.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
-import { Mapping } from "../../src/sys/linux/mapping.ts";
 import { openResources } from "../../src/sys/open-resources.ts";
 import { tinyKernels, writeTinyKernel } from "./tiny-kernel.ts";
 
@@ -68,6 +65,7 @@ describe("restoring a machine of the vmm engine", {
       state: loadMachineState(paused.components, { cpus, slots: paused.slots.length }),
       memory: [{ file: memory, offset: 0, length: paused.content.length }],
       origin: "snapshot",
+      wasConnected: false,
     });
 
   for (const cpus of [1, 4])

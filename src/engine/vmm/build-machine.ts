@@ -59,14 +59,17 @@ export type MachineStart =
 /** What a machine goes on from. */
 export interface RestoreSource {
   readonly state: MachineState;
+  /** The guest had connections, which it has to be told are gone. */
+  readonly wasConnected: boolean;
   /** Where each byte of the saved RAM lies. */
   readonly memory: readonly MemoryRun[];
 }
 
-/** As far as this recipe is concerned; without a root image the machine has a slot for one, and nothing in it. */
-export type MachineShape = Pick<EngineConfig, "cpus" | "memoryMiB" | "directory" | "kernel"> & {
-  readonly rootfs?: string | undefined;
-};
+/** The same, as far as a reset needs it: the memory is mapped already. */
+export type SavedState = Pick<RestoreSource, "state" | "wasConnected">;
+
+/** Without a root image the machine has a slot for one, and nothing in it. */
+export type MachineShape = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
 
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
@@ -96,7 +99,7 @@ export function restoreMachine(
 ): BuiltMachine {
   using undo = new DisposalStack();
   const parts = assemble(config, { watch, undo, source });
-  putState(parts, source.state);
+  putState(parts, source);
   return finish(parts, { kind: "restored" }, undo);
 }
 
@@ -112,24 +115,25 @@ interface Assembly {
  * Puts a machine whose vCPUs are paused back to where it was restored from: not a new VM, nor new devices. The drivers'
  * hold on the devices ends before their memory changes.
  */
-export function resetMachine(built: BuiltMachine, state: MachineState): void {
+export function resetMachine(built: BuiltMachine, saved: SavedState): void {
   built.slots.revert();
   // Pages that were written go; what is touched next comes from the snapshot again. Copying the saved bytes over them
   // was measured to cost more: finding them takes longer than dropping them all.
   for (const { mapping } of built.ram) mapping.advise(MADV_DONTNEED);
-  built.balloon.restore(state.balloon);
-  putState(built, state);
+  built.balloon.restore(saved.state.balloon);
+  putState(built, saved);
 }
 
 /**
  * The clock and the interrupt controllers first; the devices last, because they may raise interrupts, which a vCPU's own
  * state would overwrite.
  */
-function putState({ vm, serialState, slots }: Parts, state: MachineState): void {
+function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnected }: SavedState): void {
   vm.restore(state.vm);
   for (const [index, vcpu] of state.vcpus.entries()) vm.restoreVcpu(index, vcpu);
   new Int32Array(serialState).set(state.serial);
   slots.restore(state.transports);
+  if (wasConnected) vsock.resetConnections();
 }
 
 function assemble(config: MachineShape, { watch, undo, source }: Assembly): Parts {

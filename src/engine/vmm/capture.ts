@@ -4,19 +4,15 @@ import { pipeline } from "node:stream/promises";
 import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
 import type { SnapshotWriter } from "../../snapshot/host/snapshot-writer.ts";
 import type { Sha256, SnapshotId } from "../../snapshot/manifest.ts";
-import type { SavedComponent } from "../../snapshot/state-codec.ts";
-import type { GuestKernel } from "../engine.ts";
+import type { CaptureRequest, GuestKernel } from "../engine.ts";
 import type { VmmMachine } from "./machine.ts";
 import { privatePages } from "./private-pages.ts";
 import type { ThisHost } from "./this-host.ts";
 
-export interface CaptureRequest {
+export interface CaptureContext {
   readonly writer: SnapshotWriter;
   readonly host: ThisHost;
   readonly kernel: GuestKernel;
-  readonly labels?: Readonly<Record<string, string>>;
-  /** What belongs to the snapshot besides the machine's own parts. */
-  readonly components?: readonly SavedComponent[];
   /** What the machine was restored from. */
   readonly parent?: OpenedSnapshot | undefined;
 }
@@ -25,14 +21,18 @@ export interface CaptureRequest {
  * Makes a snapshot of a running machine. It stands still only while its memory is copied: what was written since its own
  * snapshot, or else everything that is not zero.
  */
-export async function captureMachine(machine: VmmMachine, request: CaptureRequest): Promise<SnapshotId> {
-  const { writer, host, kernel, parent, labels, components = [] } = request;
+export async function captureMachine(
+  machine: VmmMachine,
+  { writer, host, kernel, parent }: CaptureContext,
+  { components, labels, onResumed, durable }: CaptureRequest,
+): Promise<SnapshotId> {
   const paused = await machine.pause();
   try {
     const candidates = parent === undefined ? undefined : privatePages(paused.ram);
     await writer.captureMemory(paused.content, { parent, candidates });
   } finally {
     machine.resume();
+    onResumed();
   }
   const identity = parent?.manifest ?? (await kernelIdentity(kernel));
   return await writer.finish({
@@ -47,7 +47,8 @@ export async function captureMachine(machine: VmmMachine, request: CaptureReques
     kernel: identity.kernel,
     agent: identity.agent,
     components: [...paused.components, ...components],
-    ...(labels === undefined ? {} : { labels }),
+    labels,
+    durable,
   });
 }
 

@@ -3,10 +3,21 @@ import type { Connection } from "../../devices/vsock/connection.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { MemoryContent } from "../../snapshot/host/memory-content.ts";
 import { contentOfRegions } from "../../snapshot/host/memory-regions.ts";
+import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
+import { SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
+import type { SnapshotId } from "../../snapshot/manifest.ts";
 import type { SavedComponent } from "../../snapshot/state-codec.ts";
+import { Home } from "../../storage/home.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import { ConsoleLog } from "../console-log.ts";
-import type { EngineExit, EngineMachine, EngineTimings, GuestDevices, MachineOrigin } from "../engine.ts";
+import type {
+  CaptureRequest,
+  EngineExit,
+  EngineMachine,
+  EngineTimings,
+  GuestDevices,
+  MachineOrigin,
+} from "../engine.ts";
 import { agentStream } from "./agent-stream.ts";
 import {
   type BuiltMachine,
@@ -16,10 +27,13 @@ import {
   type RestoreSource,
   resetMachine,
   restoreMachine,
+  type SavedState,
 } from "./build-machine.ts";
+import { captureMachine } from "./capture.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
-import { type MachineState, saveMachine } from "./machine-state.ts";
+import { saveMachine } from "./machine-state.ts";
+import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
 import { startVcpuThreads } from "./vcpu-threads.ts";
@@ -37,10 +51,13 @@ export interface PausedMachine {
 }
 
 interface Beginning {
+  readonly config: MachineShape;
   /** When, on the clock of `performance.now`. */
   readonly started: number;
   readonly origin: MachineOrigin["kind"];
-  readonly saved?: MachineState;
+  /** What it was restored from: the snapshot, and the state in it. */
+  readonly snapshot?: OpenedSnapshot | undefined;
+  readonly saved?: SavedState;
 }
 
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
@@ -57,26 +74,27 @@ export class VmmMachine implements EngineMachine {
   readonly #built: BuiltMachine;
   readonly #threads: readonly VcpuThread[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
-  /** What it was restored from, if it was. */
-  readonly #saved: MachineState | undefined;
+  readonly #beginning: Beginning;
   #agent: Promise<Duplex>;
   #isKilled = false;
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
   static boot(config: MachineShape, watch: DescriptorWatch): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(bootMachine(config, watch), { started, origin: "boot" });
+    return VmmMachine.#start(bootMachine(config, watch), { config, started, origin: "boot" });
   }
 
   /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
   static restore(
     config: MachineShape,
     watch: DescriptorWatch,
-    source: RestoreSource & { readonly origin: "template" | "snapshot" },
+    source: RestoreSource & Pick<Beginning, "origin" | "snapshot">,
   ): VmmMachine {
     const started = performance.now();
-    const { origin, state } = source;
-    return VmmMachine.#start(restoreMachine(config, watch, source), { started, origin, saved: state });
+    const { origin, snapshot, state, wasConnected } = source;
+    const built = restoreMachine(config, watch, source);
+    const saved = { state, wasConnected };
+    return VmmMachine.#start(built, { config, started, origin, snapshot, saved });
   }
 
   static #start(built: BuiltMachine, from: Beginning): VmmMachine {
@@ -88,10 +106,11 @@ export class VmmMachine implements EngineMachine {
     }
   }
 
-  private constructor(built: BuiltMachine, { started, origin, saved }: Beginning) {
+  private constructor(built: BuiltMachine, beginning: Beginning) {
+    const { started, origin } = beginning;
     this.#built = built;
+    this.#beginning = beginning;
     this.origin = origin;
-    this.#saved = saved;
     this.vsockSocket = built.vsockSocket;
     this.#threads = startVcpuThreads(built, {
       onConsole: (bytes) => {
@@ -153,14 +172,22 @@ export class VmmMachine implements EngineMachine {
   }
 
   async reset(): Promise<void> {
-    if (this.#saved === undefined)
+    const { saved } = this.#beginning;
+    if (saved === undefined)
       throw new SupermachineError("UNSUPPORTED", "A machine that was booted cannot be reset", {
         hint: "Create it without 'snapshot: false' (--no-snapshot)",
       });
     await this.#pauseThreads();
-    resetMachine(this.#built, this.#saved);
+    resetMachine(this.#built, saved);
     this.#agent = this.#connectAgent();
     this.resume();
+  }
+
+  async capture(request: CaptureRequest): Promise<SnapshotId> {
+    const { config, snapshot } = this.#beginning;
+    await using writer = await new SnapshotStore(new Home(config.home)).create();
+    const context = { writer, host: thisHost(config), kernel: config.kernel, parent: snapshot };
+    return await captureMachine(this, context, request);
   }
 
   async #pauseThreads(): Promise<void> {
@@ -171,7 +198,7 @@ export class VmmMachine implements EngineMachine {
   #connectAgent(): Promise<Duplex> {
     const { vsock } = this.#built;
     const connected =
-      this.#saved !== undefined
+      this.#beginning.saved !== undefined
         ? vsock.connect(agentPort)
         : new Promise<Connection>((resolve) => {
             vsock.listen(agentPort, resolve);

@@ -1,5 +1,6 @@
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { type SnapshotLease, SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
+import { kindOf } from "../../snapshot/labels.ts";
 import { mismatchedSnapshot } from "../../snapshot/snapshot-error.ts";
 import { Home } from "../../storage/home.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
@@ -26,17 +27,30 @@ export async function restoreSnapshot(
   lease: SnapshotLease,
 ): Promise<VmmMachine> {
   try {
-    const { manifest, components, memory } = lease.snapshot;
-    const { cpus, slots } = manifest.machine;
+    const { snapshot } = lease;
+    const { cpus, slots } = snapshot.manifest.machine;
+    // What was added by whoever asked for the snapshot is not ours.
+    const components = snapshot.components.filter(({ id }) => !id.startsWith("machine"));
+    const origin = config.origin.kind === "snapshot" ? "snapshot" : "template";
     const machine = VmmMachine.restore(config, watch, {
+      // A template is made when the agent's only connection has ended.
+      wasConnected: origin === "snapshot",
       state: loadMachineState(components, { cpus, slots: slots.length }),
-      memory,
-      origin: config.origin.kind === "snapshot" ? "snapshot" : "template",
+      memory: snapshot.memory,
+      snapshot,
+      origin,
     });
-    machine.exited.then(() => lease[Symbol.asyncDispose]());
+    machine.exited.then(() => letGo(config, lease)).catch(() => {});
     return machine;
   } catch (error) {
     await lease[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** What was made for copies goes with the last of them: the others still use it. */
+async function letGo({ home }: EngineConfig, lease: SnapshotLease): Promise<void> {
+  await lease[Symbol.asyncDispose]();
+  const { id, manifest } = lease.snapshot;
+  if (kindOf(manifest) === "fork") await new SnapshotStore(new Home(home)).remove(id);
 }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { type SnapshotLease, SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
+import { KIND_LABEL } from "../../snapshot/labels.ts";
 import type { SnapshotId } from "../../snapshot/manifest.ts";
 import { Home } from "../../storage/home.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
@@ -59,7 +60,13 @@ async function makeTemplate(
   await using writer = await store.create();
   await using machine = VmmMachine.boot({ ...config, rootfs: undefined }, watch);
   await agentReady(machine);
-  return await captureMachine(machine, { writer, host, kernel: config.kernel, labels: { kind: "template" } });
+  const request = {
+    components: [],
+    labels: { [KIND_LABEL]: "template" },
+    onResumed: () => {},
+    durable: true,
+  };
+  return await captureMachine(machine, { writer, host, kernel: config.kernel }, request);
 }
 
 /** The agent's word that it is there; its connection ends again, so that the template's guest waits for another. */

@@ -12,7 +12,11 @@ export interface ThisHost extends SnapshotHost {
 }
 
 /** As machines of this shape see it. Throws `HYPERVISOR` where there is no KVM. */
-export function thisHost({ architecture, cpus, memoryMiB }: EngineConfig): ThisHost {
+export function thisHost({
+  architecture,
+  cpus,
+  memoryMiB,
+}: Pick<EngineConfig, "architecture" | "cpus" | "memoryMiB">): ThisHost {
   const answers = hypervisor.guestCpuid({ index: 0, count: cpus });
   const digest = createHash("sha256").update(JSON.stringify(answers)).digest("hex");
   return {
