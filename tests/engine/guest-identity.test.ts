@@ -69,12 +69,14 @@ test("a guest's root sees its control groups as if they were all, and cannot lea
     "echo $$ > /sys/fs/cgroup/mine/cgroup.procs",
     "cat /proc/self/cgroup",
     "mkdir /tmp/all && mount -t cgroup2 none /tmp/all",
+    "echo 0 > /sys/fs/cgroup/cgroup.freeze || echo no",
+    "echo 1 > /sys/fs/cgroup/mine/cgroup.procs || echo no",
     "ls -d /tmp/all/*/",
     "while :; do date >> /tmp/ticks; usleep 10000; done",
   ];
   const exec = agent.exec(command(script.join("; ")));
   const lines = await untilLine(exec, "/tmp/all/mine/");
-  assert.match(lines, /^0::\/mine\n\/tmp\/all\/exec\.1\/\n/);
+  assert.match(lines, /^0::\/mine\nno\nno\n\/tmp\/all\/exec\.1\/\n/);
   await sleep(200);
   await agent.freeze({ timeoutMs: 10_000 });
   const before = (await agent.stat("/tmp/ticks")).size;
