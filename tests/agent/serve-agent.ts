@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { arch, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -68,11 +68,9 @@ export async function listenAgent(options: { cgroup?: string } = {}): Promise<Li
   const cgroup = options.cgroup === undefined ? [] : ["--cgroup", options.cgroup];
   const child = spawn(build(), ["--listen", "/agent.sock", "--root", root, ...cgroup], { stdio: "inherit" });
   const path = join(root, "agent.sock");
-  for (let tries = 0; !existsSync(path) && tries < 500; tries++) await sleep(10);
   return {
     async connect() {
-      const socket = connect(path);
-      await once(socket, "connect");
+      const socket = await connected(path);
       return { socket, agent: await AgentClient.connect(duplexTransport(socket)) };
     },
     async [Symbol.asyncDispose]() {
@@ -81,6 +79,20 @@ export async function listenAgent(options: { cgroup?: string } = {}): Promise<Li
       rmSync(root, { recursive: true, force: true });
     },
   };
+}
+
+/** The agent may only just have been started. */
+async function connected(path: string): Promise<Socket> {
+  for (let tries = 0; ; tries++) {
+    const socket = connect(path);
+    try {
+      await once(socket, "connect");
+      return socket;
+    } catch (error) {
+      if (tries === 500) throw error;
+      await sleep(10);
+    }
+  }
 }
 
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
