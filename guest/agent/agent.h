@@ -60,6 +60,7 @@ void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- setup */
+void prepare_setup(void); /* process 1 only: what no host is needed for */
 void set_up(struct reader *request, struct writer *result);
 int wait_for_path(const char *path, int64_t deadline); /* 0 or errno */
 int bring_up_loopback(void);

@@ -30,7 +30,8 @@ static void enable_controllers(int directory);
 
 void cgroups_mount(void) {
   mkdir(MOUNT_POINT, 0755);
-  if (mount("cgroup2", MOUNT_POINT, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) return;
+  /* nsdelegate: from inside the namespace even root neither writes to its top (cgroup.freeze) nor moves us into it. */
+  if (mount("cgroup2", MOUNT_POINT, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate") < 0) return;
   int root = open(MOUNT_POINT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (root >= 0) cgroups_use(root);
 }

@@ -96,17 +96,23 @@ void open_boot_id(const char *path) {
   if (boot_id_file < 0) report("cannot make %s: %s", path, strerror(errno));
 }
 
-static void show_boot_id(const char *id) {
-  char line[64], source[64];
+static void set_boot_id(const char *id) {
+  char line[64];
+  int length = snprintf(line, sizeof line, "%.40s\n", id);
+  if (boot_id_file >= 0 && pwrite(boot_id_file, line, (size_t)length, 0) != length)
+    report("cannot keep the boot id: %s", strerror(errno));
+}
+
+/* After the first time there is something to do only when somebody in the guest took it away. */
+static void show_boot_id(void) {
+  char source[64];
   struct stat ours, shown;
-  int length = snprintf(line, sizeof line, "%s\n", id);
   if (boot_id_file < 0) return;
-  if (pwrite(boot_id_file, line, (size_t)length, 0) != length) report("cannot keep the boot id: %s", strerror(errno));
-  /* After the first time only when somebody took it away. */
-  if (fstat(boot_id_file, &ours) == 0 && stat(BOOT_ID, &shown) == 0 && ours.st_dev == shown.st_dev &&
+  /* By its path, for a child of ours, which no longer has it open. */
+  snprintf(source, sizeof source, "/proc/1/fd/%d", boot_id_file);
+  if (stat(source, &ours) == 0 && stat(BOOT_ID, &shown) == 0 && ours.st_dev == shown.st_dev &&
       ours.st_ino == shown.st_ino)
     return;
-  snprintf(source, sizeof source, "/proc/self/fd/%d", boot_id_file);
   if (mount(source, BOOT_ID, NULL, MS_BIND, NULL) < 0 ||
       mount(NULL, BOOT_ID, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
     report("cannot show the boot id: %s", strerror(errno));
@@ -172,7 +178,8 @@ void write_identity(const struct guest_identity *identity, const char *address) 
   char hosts[512];
   if (address) snprintf(own_address, sizeof own_address, "%.*s", (int)strcspn(address, "/"), address);
   remember_name(identity);
-  show_boot_id(identity->boot_id);
+  set_boot_id(identity->boot_id);
+  show_boot_id();
   write_names(identity);
   snprintf(hosts, sizeof hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s\t%s\n",
            own_address, own_name);
@@ -184,7 +191,7 @@ void write_identity(const struct guest_identity *identity, const char *address) 
 static int rewrite_identity(struct stream *s, const void *context) {
   (void)s;
   const struct guest_identity *identity = context;
-  show_boot_id(identity->boot_id);
+  show_boot_id();
   write_names(identity);
   rename_in_hosts(identity->hostname);
   return report_success(NULL);
@@ -195,6 +202,7 @@ int start_renew(struct stream *s, struct reader *request) {
   read_identity(request, &identity);
   if (!reader_done(request)) return -1;
   set_identity(&identity);
+  set_boot_id(identity.boot_id);
   struct child_body body = {.run = rewrite_identity, .context = &identity, .complains = true};
   int error = start_child(s, &body);
   if (error) return error;

@@ -164,8 +164,8 @@ int main(int argc, char **argv) {
     char where[64] = "console";
     read_command_line(where, sizeof where);
     open_transport(where);
-    /* Now that the host knows of us: it needs its time, too. */
-    cgroups_mount();
+    /* While the host finds out that we are there. */
+    prepare_setup();
   }
   run_loop();
 }

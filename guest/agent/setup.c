@@ -112,10 +112,18 @@ static int copy_top_directory(void) {
   return 0;
 }
 
-static int mount_root(const struct setup *setup, int64_t deadline) {
+/* What needs no answers of the host. */
+static int make_scratch(void) {
   mkdir(LOWER, 0755);
   mkdir(SCRATCH, 0755);
   mkdir(ROOT, 0755);
+  if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755,size=75%") < 0) return failing(errno, "mount a tmpfs");
+  if (mkdir(UPPER, 0755) < 0 || mkdir(WORK, 0755) < 0) return failing(errno, "make the overlay's directories");
+  open_boot_id(SCRATCH "/boot_id");
+  return 0;
+}
+
+static int mount_root(const struct setup *setup, int64_t deadline) {
   int error = wait_for_path(setup->root_device, deadline);
   if (error) return failing(error, "wait for %s", setup->root_device);
   while (mount(setup->root_device, LOWER, "erofs", MS_RDONLY, setup->dax ? "dax=always" : NULL) < 0) {
@@ -124,9 +132,6 @@ static int mount_root(const struct setup *setup, int64_t deadline) {
       return failing(errno, "mount %s as erofs%s", setup->root_device, setup->dax ? " with dax" : "");
     usleep(100);
   }
-  if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755,size=75%") < 0) return failing(errno, "mount a tmpfs");
-  if (mkdir(UPPER, 0755) < 0 || mkdir(WORK, 0755) < 0) return failing(errno, "make the overlay's directories");
-  open_boot_id(SCRATCH "/boot_id");
   if ((error = copy_top_directory())) return failing(error, "copy the top directory");
   /* redirect_dir lets programs rename the image's directories, metacopy spares a copy for chmod and chown. */
   const char *layers = "lowerdir=" LOWER ",upperdir=" UPPER ",workdir=" WORK;
@@ -137,11 +142,23 @@ static int mount_root(const struct setup *setup, int64_t deadline) {
   return 0;
 }
 
+/* A directory at this path, whatever the image has there; a link is replaced, not followed. */
+static void require_directory(const char *path, mode_t mode) {
+  struct stat status;
+  if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode)) unlink(path);
+  mkdir(path, mode);
+}
+
 /* As switch_root does, so that commands are not in a chroot as far as the kernel can tell (user namespaces work). */
 static int enter_root(void) {
-  umount2("/proc", MNT_DETACH);
-  umount2("/sys", MNT_DETACH);
-  umount2("/dev", MNT_DETACH);
+  static const char *const kept[] = {"/proc", "/sys", "/dev"};
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+    char path[64];
+    snprintf(path, sizeof path, ROOT "%s", kept[i]);
+    require_directory(path, 0755);
+    /* Moved, not mounted anew: every unmounting costs an RCU grace period. */
+    if (mount(kept[i], path, NULL, MS_MOVE, NULL) < 0) return failing(errno, "move %s", kept[i]);
+  }
   if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
     return failing(errno, "enter the root");
   return 0;
@@ -157,21 +174,11 @@ struct mount_point {
 };
 
 static const struct mount_point mounts[] = {
-    {"proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true},
-    {"sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true},
-    {"devtmpfs", "/dev", MS_NOSUID, NULL, true},
     {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666", true},
     {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", true},
     {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, false},
     {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", true},
 };
-
-/* A directory at this path, whatever the image has there; a link is replaced, not followed. */
-static void require_directory(const char *path, mode_t mode) {
-  struct stat status;
-  if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode)) unlink(path);
-  mkdir(path, mode);
-}
 
 static int mount_all(void) {
   for (size_t i = 0; i < sizeof mounts / sizeof *mounts; i++) {
@@ -223,7 +230,6 @@ static void write_names(const struct setup *setup) {
 
 static int connect_network(const struct setup *setup, int64_t deadline) {
   char path[128];
-  bring_up_loopback();
   if (!setup->network) return 0;
   snprintf(path, sizeof path, "/sys/class/net/%.32s", setup->interface);
   int error = wait_for_path(path, deadline);
@@ -257,11 +263,20 @@ static bool read_setup(struct reader *r, struct setup *setup) {
   return reader_done(r);
 }
 
+/* The error of what was prepared, and `step` says of which. */
+static int prepared;
+
+void prepare_setup(void) {
+  cgroups_mount();
+  bring_up_loopback();
+  prepared = make_scratch();
+}
+
 static int run_setup(const struct setup *setup) {
   int64_t deadline = now_ms() + setup->deadline_ms;
-  int error;
+  int error = prepared;
   set_identity(&setup->identity);
-  if ((error = load_groups(&setup->modules)) || (error = bind_devices(&setup->bind)) ||
+  if (error || (error = load_groups(&setup->modules)) || (error = bind_devices(&setup->bind)) ||
       (error = mount_root(setup, deadline)) || (error = enter_root()) || (error = mount_all()))
     return error;
   tune_kernel();

@@ -164,7 +164,7 @@ test("a router's clients work side by side on one agent", { skip, timeout: 30_00
   assert.equal(((await one.agent.closed) as { code?: string }).code, "MACHINE_EXITED");
 });
 
-test("a router's client cannot set the guest up or take more than its credit", { skip }, async () => {
+test("a router's client cannot ask what is the owner's, nor leave a command behind", { skip }, async () => {
   await using started = startAgent();
   const link = await AgentLink.connect(duplexTransport(started.stream));
   const router = new AgentRouter(link);
@@ -173,17 +173,19 @@ test("a router's client cannot set the guest up or take more than its credit", {
     router.attach(far);
     return AgentClient.connect(near);
   };
-  const first = await open();
-  const setup = {
-    modules: [],
-    rootDevice: "",
-    dax: false,
-    bind: [],
-    identity: freshIdentity("box"),
-    volumes: [],
+  const identity = freshIdentity("box");
+  const setup = { modules: [], bind: [], rootDevice: "", dax: false, identity, volumes: [] };
+  const refused: Record<string, (agent: AgentClient) => Promise<unknown>> = {
+    setup: (agent) => agent.setup(setup),
+    freeze: (agent) => agent.freeze({ timeoutMs: 1000 }),
+    renew: (agent) => agent.renew(identity),
+    thaw: (agent) => agent.thaw(),
+    adopt: (agent) => agent.adopt(1).exit,
+    "parked exec": (agent) => agent.exec(request(["true"], { parked: true })).exit,
   };
-  await assert.rejects(first.setup(setup), { code: "MACHINE_EXITED" });
-  const second = await open();
-  assert.equal((await second.exec(request(["true"])).exit).exitCode, 0);
+  for (const [what, ask] of Object.entries(refused))
+    await assert.rejects(ask(await open()), { code: "MACHINE_EXITED" }, what);
+  const last = await open();
+  assert.equal((await last.exec(request(["true"])).exit).exitCode, 0);
   link.close();
 });
