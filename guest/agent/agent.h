@@ -33,6 +33,7 @@
 struct source {
   int fd; /* -1: closed */
   void (*ready)(struct source *source, uint32_t events);
+  uint64_t watched_in; /* the round of the event loop that began to watch it */
 };
 
 int watch(struct source *source, uint32_t events); /* 0, or -1 with errno */

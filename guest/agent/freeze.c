@@ -16,7 +16,7 @@
 
 static void look(void);
 static void events_changed(struct source *source, uint32_t events);
-static struct source cgroup_events = {-1, events_changed};
+static struct source cgroup_events = {.fd = -1, .ready = events_changed};
 static struct stream *waiting; /* the FREEZE that has no answer yet */
 static int64_t deadline, look_at;
 static bool frozen;

@@ -20,9 +20,11 @@ struct agent_state agent = {
     .is_init = false, .is_set_up = false, .dev_null = -1, .pts_dir = -1, .modules_dir = -1, .cgroup_dir = -1, .cgroup_namespace = -1};
 
 static int epoll_fd = -1;
+/* Counts up with every look at what has happened. */
+static uint64_t event_round = 1;
 
 static void children_changed(struct source *source, uint32_t events);
-static struct source child_signals = {-1, children_changed};
+static struct source child_signals = {.fd = -1, .ready = children_changed};
 
 int64_t now_ms(void) {
   struct timespec now;
@@ -31,6 +33,7 @@ int64_t now_ms(void) {
 }
 
 int watch_level(struct source *source, uint32_t events) {
+  source->watched_in = event_round;
   struct epoll_event event = {.events = events, .data.ptr = source};
   return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, source->fd, &event);
 }
@@ -115,10 +118,12 @@ static void run_loop(void) {
     struct epoll_event events[64];
     int wait = next < 0 ? -1 : next > now ? (int)(next - now) : 0;
     int count = epoll_wait(epoll_fd, events, 64, again || streams_ready() ? 0 : wait);
+    event_round++;
     for (int i = 0; i < count; i++) {
       struct source *source = events[i].data.ptr;
-      /* An earlier event of this round may have closed it; streams are freed only between rounds. */
-      if (source->fd >= 0) source->ready(source, events[i].events);
+      /* An earlier event of this round may have closed it, or closed it and opened another file in its place, which this
+       * event knows nothing of; streams are freed only between rounds. */
+      if (source->fd >= 0 && source->watched_in < event_round) source->ready(source, events[i].events);
     }
   }
 }

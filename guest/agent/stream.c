@@ -52,14 +52,14 @@ static struct stream *stream_new(uint32_t id) {
   s->id = id;
   s->terminal = -1;
   s->input.stream = s;
-  s->input.source = (struct source){-1, input_ready};
+  s->input.source = (struct source){.fd = -1, .ready = input_ready};
   s->input.closed = true;
   s->input.credit = INITIAL_CREDIT;
   for (uint8_t i = 0; i < 2; i++) {
     struct output *o = &s->outputs[i];
     *o = (struct output){.source = {-1, output_ready}, .stream = s, .channel = (uint8_t)(i + 1), .ended = true, .credit = INITIAL_CREDIT};
   }
-  s->report = (struct source){-1, report_ready};
+  s->report = (struct source){.fd = -1, .ready = report_ready};
   s->next = streams;
   streams = s;
   stream_count++;
@@ -443,7 +443,7 @@ static void drain_output(struct output *o) {
   int fd = slot ? dup(o->source.fd) : -1;
   close_source(&o->source);
   if (fd < 0) return;
-  *slot = (struct source){fd, drain};
+  *slot = (struct source){.fd = fd, .ready = drain};
   watch_level(slot, EPOLLIN);
 }
 

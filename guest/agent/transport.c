@@ -21,8 +21,8 @@ static enum { CONSOLE, LISTENER, GIVEN } kind;
 
 static void accept_connection(struct source *source, uint32_t events);
 static void knock_answered(struct source *source, uint32_t events);
-static struct source listener = {-1, accept_connection};
-static struct source knock = {-1, knock_answered};
+static struct source listener = {.fd = -1, .ready = accept_connection};
+static struct source knock = {.fd = -1, .ready = knock_answered};
 
 /* The virtio-console port whose name the host gave it: /sys/class/virtio-ports/vport0p1/name */
 static bool find_port(char *path, size_t size) {
