@@ -18,6 +18,7 @@
 #include "agent.h"
 
 #define MAX_HOSTNAME 64 /* Linux: __NEW_UTS_LEN */
+#define MIN_ENTROPY 32
 #define MAX_ENTROPY 512
 #define MAX_HOSTS (64u << 10)
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
@@ -52,7 +53,7 @@ void read_identity(struct reader *r, struct guest_identity *identity) {
   identity->entropy = get_bytes(r, &identity->entropy_length);
   identity->machine_id = get_string(r);
   identity->boot_id = get_string(r);
-  if (identity->entropy_length > MAX_ENTROPY || !is_hostname(identity->hostname) ||
+  if (identity->entropy_length < MIN_ENTROPY || identity->entropy_length > MAX_ENTROPY || !is_hostname(identity->hostname) ||
       !matches(identity->machine_id, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx") ||
       !matches(identity->boot_id, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
     r->failed = true;
@@ -66,8 +67,10 @@ static void set_clock(uint64_t ns) {
 }
 
 static void add_entropy(const uint8_t *bytes, uint32_t length) {
+  /* Opened for SETUP: later, /dev is the guest's. */
+  static int fd = -1;
   struct rand_pool_info *info = calloc(1, sizeof *info + MAX_ENTROPY);
-  int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+  if (fd < 0) fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
   if (info && fd >= 0) {
     info->entropy_count = (int)length * 8;
     info->buf_size = (int)length;
@@ -78,7 +81,6 @@ static void add_entropy(const uint8_t *bytes, uint32_t length) {
   } else {
     report("cannot add entropy: %s", strerror(errno));
   }
-  if (fd >= 0) close(fd);
   free(info);
 }
 
