@@ -21,6 +21,7 @@
 #define MIN_ENTROPY 32
 #define MAX_ENTROPY 512
 #define MAX_HOSTS (64u << 10)
+#define LOCAL_HOSTS "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 /* A file system of the guest's own whose program is frozen never answers: RENEW must not wait for it. */
 #define RENEW_MS 2000
@@ -154,7 +155,7 @@ static void rename_in_hosts(const char *name) {
   if (at) {
     if (asprintf(&result, "%.*s%s%s", (int)(at - text), text, new, at + old_length) < 0) result = NULL;
   } else {
-    const char *kept = text ? text : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    const char *kept = text ? text : LOCAL_HOSTS;
     const char *gap = *kept && kept[strlen(kept) - 1] != '\n' ? "\n" : "";
     if (asprintf(&result, "%s%s%s", kept, gap, new) < 0) result = NULL;
   }
@@ -183,8 +184,7 @@ void write_identity(const struct guest_identity *identity, const char *address) 
   set_boot_id(identity->boot_id);
   show_boot_id();
   write_names(identity);
-  snprintf(hosts, sizeof hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s\t%s\n",
-           own_address, own_name);
+  snprintf(hosts, sizeof hosts, LOCAL_HOSTS "%s\t%s\n", own_address, own_name);
   write_etc("hosts", hosts, 0644);
 }
 
