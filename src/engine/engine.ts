@@ -93,6 +93,8 @@ export interface EngineMachine extends AsyncDisposable {
 export interface Engine {
   readonly name: "vmm" | "qemu";
   probe(): Promise<EngineSupport>;
+  /** Starts what a machine with so many processors will need of this process, without waiting; where that helps. */
+  prepare?(cpus: number): void;
   /** Starts the guest; resolves as soon as it runs, before the agent answers. */
   start(config: EngineConfig): Promise<EngineMachine>;
 }

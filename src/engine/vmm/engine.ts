@@ -2,6 +2,7 @@ import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport } from "../engine.ts";
 import { VmmMachine } from "./machine.ts";
+import { prepareVcpuThreads } from "./vcpu-threads.ts";
 
 /** One for all machines of the process: however many there are, they take one thread of Node's pool. */
 const watch = new DescriptorWatch();
@@ -22,6 +23,10 @@ export const vmmEngine: Engine = {
     const support = new KvmHypervisor().probe();
     if (!support.usable) return { ...common, ...support };
     return { ...common, usable: true, accelerator: "kvm", detail: `${common.detail}, KVM` };
+  },
+
+  prepare(cpus: number): void {
+    prepareVcpuThreads(cpus);
   },
 
   async start(config: EngineConfig): Promise<EngineMachine> {
