@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
+import type { Home } from "../storage/home.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
@@ -90,9 +91,16 @@ export interface EngineMachine extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
+export interface ProbeOptions {
+  /** Where an engine keeps what it found, if finding out takes long. */
+  readonly home?: Home;
+  /** Believes nothing that was found earlier. */
+  readonly fresh?: boolean;
+}
+
 export interface Engine {
   readonly name: "vmm" | "qemu";
-  probe(): Promise<EngineSupport>;
+  probe(options?: ProbeOptions): Promise<EngineSupport>;
   /** Starts what a machine with so many processors will need of this process, without waiting; where that helps. */
   prepare?(cpus: number): void;
   /** Starts the guest; resolves as soon as it runs, before the agent answers. */
