@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
 import type { SavedComponent } from "../snapshot/state-codec.ts";
+import type { Home } from "../storage/home.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
@@ -131,9 +132,18 @@ export interface CaptureRequest {
   readonly durable: boolean;
 }
 
+export interface ProbeOptions {
+  /** Where an engine keeps what it found, if finding out takes long. */
+  readonly home?: Home;
+  /** Believes nothing that was found earlier. */
+  readonly fresh?: boolean;
+}
+
 export interface Engine {
   readonly name: "vmm" | "qemu";
-  probe(): Promise<EngineSupport>;
+  probe(options?: ProbeOptions): Promise<EngineSupport>;
+  /** Starts what a machine with so many processors will need of this process, without waiting; where that helps. */
+  prepare?(cpus: number): void;
   /** Starts the guest; resolves as soon as it runs, before the agent answers. */
   start(config: EngineConfig): Promise<EngineMachine>;
 }
