@@ -53,10 +53,13 @@ export interface GuestExecution extends PromiseLike<Omit<ExecResult, "stdout" | 
 
 /** The real one. */
 export async function loadLibrary(): Promise<Library> {
-  const [machine, image, diagnosis] = await Promise.all([
+  const [{ Machine }, { Image }] = await Promise.all([
     import("../machine/machine.ts"),
     import("../machine/image.ts"),
-    import("../machine/doctor.ts"),
   ]);
-  return { Machine: machine.Machine, Image: image.Image, doctor: diagnosis.doctor };
+  return {
+    Machine,
+    Image,
+    doctor: async (options) => (await import("../machine/doctor.ts")).doctor(options),
+  };
 }

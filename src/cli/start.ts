@@ -1,3 +1,3 @@
 import { runProcess } from "./run-process.ts";
 
-await runProcess(process.argv.slice(2));
+void runProcess(process.argv.slice(2));

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, readSync, renameSync, statSync, writ
 import { release } from "node:os";
 import { O_RDWR } from "../../abi/linux.x64.generated.ts";
 import type { Home } from "../../storage/home.ts";
+import { productVersion } from "../../storage/product-version.ts";
 import { createTemporary } from "../../storage/temporary.ts";
 import { tryOpen } from "../../sys/linux/file.ts";
 
@@ -55,7 +56,7 @@ export function kvmFacts(path: string): KvmFacts {
     group: process.getegid?.(),
     groups: process.getgroups?.(),
     node: process.version,
-    product: readFileSync(new URL("../../../../package.json", import.meta.url), "utf8"),
+    product: productVersion(),
   };
 }
 
