@@ -47,10 +47,10 @@ function templateKey({ cpus, memoryMiB, kernel }: EngineConfig, { version, cpu }
   });
 }
 
-/** Of a file whose contents would take long to read. */
+/** Of a file whose contents would take long to read: a write changes it, and no other file has the same. */
 function fileIdentity(path: string): readonly string[] {
-  const { size, ino, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-  return [path, ...[size, ino, mtimeNs, ctimeNs].map(String)];
+  const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+  return [dev, ino, size, mtimeNs, ctimeNs].map(String);
 }
 
 async function makeTemplate(
