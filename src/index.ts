@@ -24,5 +24,6 @@ export type {
   PoolOptions,
 } from "./machine/pool/pool-options.ts";
 export type { PoolStats } from "./machine/pool/pool-stats.ts";
+export { Snapshot, type SnapshotStoreFacade } from "./machine/snapshot.ts";
 export type * from "./machine/types.ts";
 export type { ProgressEvent } from "./progress/progress.ts";

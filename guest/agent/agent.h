@@ -8,7 +8,11 @@
  *   transport   where the host's byte stream is, and opening it again
  *   connection  preamble, frames in, frames out
  *   stream      one operation: credit, queues, life and end
- *   child       child processes with pipes, control groups
+ *   park        commands that outlive their connection
+ *   child       child processes with pipes
+ *   cgroup      the control groups that commands live in
+ *   freeze      FREEZE and THAW
+ *   identity    clock, entropy, names and ids: of SETUP, and RENEW
  *   exec, user  what a command's child does before it becomes the command
  *   files, tar_reader, tar_writer   what a file operation's child does
  *   tcp         CONNECT
@@ -29,6 +33,7 @@
 struct source {
   int fd; /* -1: closed */
   void (*ready)(struct source *source, uint32_t events);
+  uint64_t watched_in; /* the round of the event loop that began to watch it */
 };
 
 int watch(struct source *source, uint32_t events); /* 0, or -1 with errno */
@@ -42,8 +47,9 @@ struct agent_state {
   bool is_set_up;
   int dev_null;    /* opened before any image is mounted */
   int pts_dir;     /* the devpts that terminals come from */
-  int cgroup_dir;  /* root of cgroup2, or -1 */
   int modules_dir; /* /modules of the initramfs, or -1 */
+  int cgroup_dir;  /* where the groups of commands are, or -1 */
+  int cgroup_namespace; /* in which that is the root, or -1 */
 };
 extern struct agent_state agent;
 
@@ -55,13 +61,14 @@ void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- setup */
+void prepare_setup(void); /* process 1 only: what no host is needed for */
 void set_up(struct reader *request, struct writer *result);
 int wait_for_path(const char *path, int64_t deadline); /* 0 or errno */
 int bring_up_loopback(void);
 int configure_network(const char *interface, const char *address, const char *gateway);
 
 /* ---- transport */
-void open_transport(const char *where); /* "console", "vsock:PORT", "fd:N" */
+void open_transport(const char *where); /* "console", "vsock:PORT", "fd:N", "unix:PATH" */
 void transport_lost(void);              /* the connection at hand is of no more use */
 
 /* ---- connection */
@@ -103,6 +110,7 @@ struct stream {
   struct stream *next, *next_ready;
   bool is_ready, is_dead, error_first;
   bool is_detached; /* its session is over: no frames any more */
+  bool parkable, is_parked; /* may outlive its session; its session is over, and it waits for the next */
   uint8_t operation;
 
   uint8_t *request;
@@ -120,7 +128,7 @@ struct stream {
   struct source report; /* the child's report: a DONE payload, or for a command nothing = started */
   uint8_t *result;
   size_t result_length;
-  bool report_ended, start_pending, finish_asked;
+  bool report_ended, start_pending, start_told, finish_asked;
   uint32_t start_value;
   int64_t timeout_at, grace_at; /* 0: none */
   bool connecting;              /* CONNECT */
@@ -146,9 +154,18 @@ void streams_detach_all(void);
 void streams_free_dead(void);
 int64_t streams_timers(int64_t now); /* runs what is due; when to come back, or -1 */
 void stream_fail(struct stream *s, int kind, int error, const char *detail);
+void stream_succeed(struct stream *s);
 void stream_finish(struct stream *s, const uint8_t *payload, size_t length);
 void stream_attach(struct stream *s, int input, int output, int error);
 void input_gone(struct stream *s);
+void stream_end_input(struct stream *s);
+struct stream *stream_parked(uint32_t pid); /* NULL: none */
+size_t streams_parkable(void);
+
+/* ---- park */
+bool may_start_parked(void);                  /* one more */
+bool park(struct stream *s);                  /* its session is over; false: it ends with it */
+void adopt(struct stream *s, uint32_t pid);   /* `s` asks for it */
 
 /* ---- child */
 struct child_body {
@@ -156,17 +173,50 @@ struct child_body {
   int (*run)(struct stream *s, const void *context);
   const void *context;
   bool input, error_output, use_cgroup;
+  bool complains; /* its error output is the agent's own */
   bool terminal;
   uint16_t columns, rows;
 };
 int start_child(struct stream *s, const struct child_body *body); /* 0 or errno */
 void kill_children(struct stream *s, bool command);
-bool cgroup_had_oom_kill(uint64_t number);
-void cgroup_release(uint64_t number);
-void cgroups_retry(void);
 #define REPORT_FD 3
 int report_failure(int kind, int error, const char *detail); /* in a child; returns 1 */
 int report_success(const struct writer *result);             /* in a child; returns 0 */
+
+/* ---- cgroup; number 0 is no group */
+void cgroups_mount(void);           /* process 1 only; without them where the kernel has none */
+void cgroups_use(int root);         /* the directory of a cgroup2; closes it */
+int cgroups_show(const char *at);   /* to the guest, as its control groups: 0, or -1 with errno */
+int cgroup_create(uint64_t *number); /* 0 or errno */
+pid_t cgroup_fork(uint64_t number);
+void cgroup_enter_namespace(void); /* in a child */
+bool cgroup_had_oom_kill(uint64_t number);
+bool cgroup_kill(uint64_t number);
+void cgroup_release(uint64_t number);
+void cgroups_retry(void);
+
+/* ---- freeze */
+void freeze(struct stream *s, uint32_t timeout_ms);
+void freeze_given_up(struct stream *s); /* this stream is cancelled, or its host is gone */
+bool is_frozen(void);
+int thaw(void); /* 0 or errno */
+int64_t freeze_timers(int64_t now); /* as streams_timers */
+
+/* ---- identity */
+struct guest_identity {
+  char *hostname, *machine_id, *boot_id;
+  uint64_t clock_ns;
+  uint8_t *entropy;
+  uint32_t entropy_length;
+};
+void read_identity(struct reader *r, struct guest_identity *identity); /* what is not valid makes the reader fail */
+void set_identity(const struct guest_identity *identity); /* in the kernel: clock, entropy, host name */
+/* In files. `address`: of this machine, with or without prefix length; NULL: none. */
+void write_identity(const struct guest_identity *identity, const char *address);
+void open_boot_id(const char *path); /* a new file where nobody but us can reach it */
+void write_etc(const char *name, const char *text, mode_t mode);
+int start_renew(struct stream *s, struct reader *request); /* as start_exec */
+void renew_ended(struct stream *s);
 
 /* ---- exec */
 int start_exec(struct stream *s, struct reader *request); /* 0, errno, or -1: malformed */

@@ -17,9 +17,10 @@
 
 static char command_line[4096];
 
-static void mount_early(const char *type, const char *at) {
+/* With the flags that they keep: SETUP moves them into the image. */
+static void mount_early(const char *type, const char *at, unsigned long flags) {
   mkdir(at, 0755);
-  if (mount(type, at, type, MS_NOSUID, NULL) < 0 && errno != EBUSY)
+  if (mount(type, at, type, MS_NOSUID | flags, NULL) < 0 && errno != EBUSY)
     fatal("cannot mount %s on %s: %s", type, at, strerror(errno));
 }
 
@@ -59,22 +60,31 @@ static int load_module(const char *name) {
   return error == EEXIST ? 0 : error;
 }
 
-int load_modules(const char *group, char *failed, size_t size) {
+/* Lines of group and file, read once; empty for a kernel that has everything built in. */
+static char *module_order(void) {
   static char order[65536];
-  int fd = agent.modules_dir < 0 ? -1 : openat(agent.modules_dir, "order", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0; /* a kernel that has everything built in */
+  static bool known;
+  int fd = known || agent.modules_dir < 0 ? -1 : openat(agent.modules_dir, "order", O_RDONLY | O_CLOEXEC);
+  known = true;
+  if (fd < 0) return order;
   ssize_t length = read_full(fd, order, sizeof order - 1);
   order[length > 0 ? length : 0] = 0;
   close(fd);
-  for (char *rest = order, *line; (line = strsep(&rest, "\n"));) {
-    char *name = strchr(line, ' ');
-    if (!name) continue;
-    *name++ = 0;
-    if (strcmp(line, group) != 0) continue;
+  return order;
+}
+
+int load_modules(const char *group, char *failed, size_t size) {
+  size_t length = strlen(group);
+  for (char *line = module_order(); *line; line += strcspn(line, "\n"), line += *line != 0) {
+    if (strncmp(line, group, length) != 0 || line[length] != ' ') continue;
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(line + length + 1, "\n"), line + length + 1);
     int error = load_module(name);
-    if (!error) continue;
-    snprintf(failed, size, "%s", name);
-    return error;
+    if (error) {
+      snprintf(failed, size, "%s", name);
+      return error;
+    }
+    *line = '#'; /* Not once more: the kernel reads the whole file before it finds that it has the module. */
   }
   return 0;
 }
@@ -89,13 +99,13 @@ static void load_boot_modules(void) {
 }
 
 void boot(void) {
-  mount_early("devtmpfs", "/dev");
+  mount_early("devtmpfs", "/dev", 0);
   /* The kernel found no /dev/console when it started us, so descriptors 0 to 2 are still closed. */
   int console = open("/dev/console", O_RDWR | O_NOCTTY);
   for (int fd = 0; fd < 3 && console >= 0; fd++)
     if (fd != console) dup2(console, fd);
-  mount_early("proc", "/proc");
-  mount_early("sysfs", "/sys");
+  mount_early("proc", "/proc", MS_NODEV | MS_NOEXEC);
+  mount_early("sysfs", "/sys", MS_NODEV | MS_NOEXEC);
   read_file("/proc/cmdline", command_line, sizeof command_line);
   agent.modules_dir = open("/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   load_boot_modules();

@@ -1,10 +1,8 @@
-/* Child processes: pipes or a terminal, a report, and for commands a control group of their own. */
+/* Child processes: pipes or a terminal, and a report. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,67 +15,6 @@
 
 #define PIPE_BYTES 262144
 
-/* ---- control groups: to find all processes of a command, and to learn of out-of-memory kills */
-
-static uint64_t last_cgroup;
-
-static void cgroup_name(char *name, size_t size, uint64_t number, const char *file) {
-  snprintf(name, size, "exec.%llu%s", (unsigned long long)number, file);
-}
-
-static uint64_t cgroup_create(void) {
-  char name[64];
-  if (agent.cgroup_dir < 0) return 0;
-  cgroup_name(name, sizeof name, ++last_cgroup, "");
-  return mkdirat(agent.cgroup_dir, name, 0755) == 0 ? last_cgroup : 0;
-}
-
-bool cgroup_had_oom_kill(uint64_t number) {
-  char name[64], text[512] = "";
-  cgroup_name(name, sizeof name, number, "/memory.events");
-  int fd = openat(agent.cgroup_dir, name, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  ssize_t length = read(fd, text, sizeof text - 1);
-  close(fd);
-  char *count = length > 0 ? strstr(text, "oom_kill ") : NULL;
-  return count && strtoul(count + strlen("oom_kill "), NULL, 10) > 0;
-}
-
-static bool cgroup_kill(uint64_t number) {
-  char name[64];
-  cgroup_name(name, sizeof name, number, "/cgroup.kill");
-  int fd = openat(agent.cgroup_dir, name, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  bool killed = write(fd, "1", 1) == 1;
-  close(fd);
-  return killed;
-}
-
-/* Groups that background processes still live in; looked at again whenever a process has ended. */
-#define MAX_LEFT_OVER 1024
-static uint64_t left_over[MAX_LEFT_OVER];
-static size_t left_over_count;
-
-static bool cgroup_remove(uint64_t number) {
-  char name[64];
-  cgroup_name(name, sizeof name, number, "");
-  return unlinkat(agent.cgroup_dir, name, AT_REMOVEDIR) == 0 || errno != EBUSY;
-}
-
-void cgroup_release(uint64_t number) {
-  if (!cgroup_remove(number) && left_over_count < MAX_LEFT_OVER) left_over[left_over_count++] = number;
-}
-
-void cgroups_retry(void) {
-  for (size_t i = 0; i < left_over_count;)
-    if (cgroup_remove(left_over[i]))
-      left_over[i] = left_over[--left_over_count];
-    else
-      i++;
-}
-
-/* ---- processes */
-
 void kill_children(struct stream *s, bool command) {
   if (command) {
     if (s->cgroup && cgroup_kill(s->cgroup)) return;
@@ -86,18 +23,6 @@ void kill_children(struct stream *s, bool command) {
     /* A file operation clears away what it has half written. */
     kill(s->pid, SIGTERM);
   }
-}
-
-/* Into its group from the start: moving a process later costs an RCU grace period. */
-static pid_t fork_into(uint64_t cgroup) {
-  char name[64];
-  cgroup_name(name, sizeof name, cgroup, "");
-  int fd = cgroup ? openat(agent.cgroup_dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-  if (fd < 0) return fork();
-  struct clone_args arguments = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)fd};
-  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
-  if (pid != 0) close(fd);
-  return pid < 0 ? fork() : pid;
 }
 
 struct ends {
@@ -149,8 +74,12 @@ static void become_child(struct stream *s, const struct child_body *body, const 
   sigemptyset(&none);
   signal(SIGPIPE, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  if (body->use_cgroup) setsid();
+  if (body->use_cgroup) {
+    setsid();
+    cgroup_enter_namespace();
+  }
   for (int fd = 0; fd < 3; fd++) {
+    if (fd == 2 && body->complains) continue;
     int from = body->terminal ? ends->child[0] : ends->child[fd];
     if (dup2(from >= 0 ? from : agent.dev_null, fd) < 0) _exit(127);
   }
@@ -168,11 +97,12 @@ int start_child(struct stream *s, const struct child_body *body) {
     close_ends(&ends);
     return error;
   }
-  if (body->use_cgroup) s->cgroup = cgroup_create();
-  pid_t pid = fork_into(s->cgroup);
+  /* No command without its group: it would run on while everything is frozen. */
+  int error = body->use_cgroup ? cgroup_create(&s->cgroup) : 0;
+  pid_t pid = error ? -1 : cgroup_fork(s->cgroup);
   if (pid == 0) become_child(s, body, &ends);
   if (pid < 0) {
-    int error = errno;
+    if (!error) error = errno;
     close_ends(&ends);
     return error;
   }

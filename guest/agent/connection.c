@@ -14,7 +14,7 @@
 #define ROUNDS 4
 
 static void ready(struct source *source, uint32_t events);
-static struct source connection = {-1, ready};
+static struct source connection = {.fd = -1, .ready = ready};
 
 static uint8_t in[IN_BYTES], out[OUT_BYTES];
 static size_t in_length, out_head, out_tail;

@@ -16,7 +16,7 @@
 struct exec_request {
   struct string_list argv, env;
   char *cwd, *user;
-  bool create_cwd, terminal, input;
+  bool create_cwd, terminal, input, parked;
   uint16_t columns, rows;
   uint32_t timeout_ms;
 };
@@ -32,9 +32,12 @@ int start_exec(struct stream *s, struct reader *request) {
   exec.columns = get_u16(request);
   exec.rows = get_u16(request);
   exec.input = get_flag(request);
+  exec.parked = get_flag(request);
   exec.timeout_ms = get_u32(request);
   int error = -1;
-  if (reader_done(request) && exec.argv.count > 0) {
+  if (exec.parked && !may_start_parked()) {
+    error = EAGAIN;
+  } else if (reader_done(request) && exec.argv.count > 0) {
     struct child_body body = {.run = run_command,
                               .context = &exec,
                               .input = exec.input,
@@ -44,6 +47,7 @@ int start_exec(struct stream *s, struct reader *request) {
                               .columns = exec.columns,
                               .rows = exec.rows};
     error = start_child(s, &body);
+    s->parkable = exec.parked && error == 0;
     if (error == 0 && exec.timeout_ms > 0) s->timeout_at = now_ms() + exec.timeout_ms;
   }
   free(exec.argv.items);

@@ -17,12 +17,14 @@
 #include "agent.h"
 
 struct agent_state agent = {
-    .is_init = false, .is_set_up = false, .dev_null = -1, .pts_dir = -1, .cgroup_dir = -1, .modules_dir = -1};
+    .is_init = false, .is_set_up = false, .dev_null = -1, .pts_dir = -1, .modules_dir = -1, .cgroup_dir = -1, .cgroup_namespace = -1};
 
 static int epoll_fd = -1;
+/* Counts up with every look at what has happened. */
+static uint64_t event_round = 1;
 
 static void children_changed(struct source *source, uint32_t events);
-static struct source child_signals = {-1, children_changed};
+static struct source child_signals = {.fd = -1, .ready = children_changed};
 
 int64_t now_ms(void) {
   struct timespec now;
@@ -31,6 +33,7 @@ int64_t now_ms(void) {
 }
 
 int watch_level(struct source *source, uint32_t events) {
+  source->watched_in = event_round;
   struct epoll_event event = {.events = events, .data.ptr = source};
   return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, source->fd, &event);
 }
@@ -109,33 +112,45 @@ static void run_loop(void) {
   for (;;) {
     bool again = pump();
     if (power_off_asked) power_off();
-    int64_t now = now_ms(), next = streams_timers(now);
+    int64_t now = now_ms(), next = streams_timers(now), look = freeze_timers(now);
+    if (look >= 0 && (next < 0 || look < next)) next = look;
     streams_free_dead();
     struct epoll_event events[64];
     int wait = next < 0 ? -1 : next > now ? (int)(next - now) : 0;
     int count = epoll_wait(epoll_fd, events, 64, again || streams_ready() ? 0 : wait);
+    event_round++;
     for (int i = 0; i < count; i++) {
       struct source *source = events[i].data.ptr;
-      /* An earlier event of this round may have closed it; streams are freed only between rounds. */
-      if (source->fd >= 0) source->ready(source, events[i].events);
+      /* An earlier event of this round may have closed it, or closed it and opened another file in its place, which this
+       * event knows nothing of; streams are freed only between rounds. */
+      if (source->fd >= 0 && source->watched_in < event_round) source->ready(source, events[i].events);
     }
   }
 }
 
-/* `agent --fd N --root DIR`: serves an already open stream below DIR, for tests on any machine. */
+/*
+ * For tests on any machine, below DIR: `agent --fd N --root DIR` serves an already open stream, `agent --listen PATH
+ * --root DIR` one after the other at a Unix socket below DIR. `--cgroup DIR`: an empty directory of a cgroup2.
+ */
 static void serve(int argc, char **argv) {
   const char *root = NULL;
-  char where[32] = "";
+  int cgroup = -1;
+  char where[128] = "";
   for (int i = 1; i + 1 < argc; i += 2) {
     if (strcmp(argv[i], "--fd") == 0)
       snprintf(where, sizeof where, "fd:%d", fcntl(atoi(argv[i + 1]), F_DUPFD_CLOEXEC, 10));
     else if (strcmp(argv[i], "--root") == 0)
       root = argv[i + 1];
+    else if (strcmp(argv[i], "--listen") == 0)
+      snprintf(where, sizeof where, "unix:%s", argv[i + 1]);
+    else if (strcmp(argv[i], "--cgroup") == 0)
+      cgroup = open(argv[i + 1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     else
       fatal("unknown option %s", argv[i]);
   }
   if (!root || !where[0]) fatal("usage: agent --fd N --root DIR (or run as process 1)");
   occupy_low_descriptors();
+  if (cgroup >= 0) cgroups_use(fcntl(cgroup, F_DUPFD_CLOEXEC, 10));
   agent.pts_dir = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (chroot(root) < 0 || chdir("/") < 0) fatal("cannot enter %s: %s", root, strerror(errno));
   agent.is_set_up = true;
@@ -154,6 +169,8 @@ int main(int argc, char **argv) {
     char where[64] = "console";
     read_command_line(where, sizeof where);
     open_transport(where);
+    /* While the host finds out that we are there. */
+    prepare_setup();
   }
   run_loop();
 }

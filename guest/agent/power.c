@@ -15,8 +15,9 @@ bool power_off_asked = false;
 
 void power_off(void) {
   if (!agent.is_init) exit(0);
-  kill(-1, SIGTERM);
-  int64_t deadline = now_ms() + GRACE_MS;
+  /* What is frozen cannot act on a signal, only be killed by one. */
+  if (!is_frozen()) kill(-1, SIGTERM);
+  int64_t deadline = now_ms() + (is_frozen() ? 0 : GRACE_MS);
   sigset_t children;
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);

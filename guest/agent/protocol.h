@@ -2,7 +2,7 @@
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define PREAMBLE_MAGIC "SMAGENT\xf7"
 #define PREAMBLE_BYTES 32
 #define HEADER_BYTES 12
@@ -43,6 +43,10 @@ enum operation {
   OP_WRITE_TAR,
   OP_CONNECT,
   OP_SHUTDOWN,
+  OP_FREEZE,
+  OP_RENEW,
+  OP_THAW,
+  OP_ADOPT,
 };
 
 enum outcome { OUTCOME_OK = 0, OUTCOME_FAILED = 1 };

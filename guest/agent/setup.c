@@ -2,17 +2,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/random.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -24,12 +22,11 @@
 #define ROOT "/newroot"
 
 struct setup {
-  struct string_list modules, nameservers, volumes;
-  char *root_device, *hostname, *interface, *address, *gateway;
+  struct string_list modules, bind, nameservers, volumes;
+  char *root_device, *interface, *address, *gateway;
   bool dax, network;
-  uint64_t clock_ns;
-  uint8_t *entropy;
-  uint32_t entropy_length, deadline_ms;
+  struct guest_identity identity;
+  uint32_t deadline_ms;
 };
 
 /* The step that failed, for the host; set before each step returns an errno. */
@@ -44,32 +41,26 @@ static int failing(int error, const char *format, ...) {
   return error;
 }
 
+/* /dev tells when a file appears; /sys does not, and is looked at again and again. */
 int wait_for_path(const char *path, int64_t deadline) {
+  char directory[256];
+  const char *name = strrchr(path, '/');
+  if (access(path, F_OK) == 0) return 0;
+  snprintf(directory, sizeof directory, "%.*s", name ? (int)(name - path) : 0, path);
+  struct pollfd created = {.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN};
+  inotify_add_watch(created.fd, directory, IN_CREATE);
   while (access(path, F_OK) != 0) {
-    if (now_ms() >= deadline) return ENOENT;
-    usleep(1000);
+    char events[4096];
+    if (now_ms() >= deadline) {
+      close(created.fd);
+      return ENOENT;
+    }
+    poll(&created, 1, 1);
+    while (read(created.fd, events, sizeof events) > 0)
+      ;
   }
+  close(created.fd);
   return 0;
-}
-
-static void set_clock(uint64_t ns) {
-  struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-  if (clock_settime(CLOCK_REALTIME, &time) < 0) report("cannot set the clock: %s", strerror(errno));
-}
-
-static void add_entropy(const uint8_t *bytes, uint32_t length) {
-  if (length > 512) length = 512;
-  struct rand_pool_info *info = calloc(1, sizeof *info + length);
-  int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
-  if (info && fd >= 0) {
-    info->entropy_count = (int)length * 8;
-    info->buf_size = (int)length;
-    memcpy(info->buf, bytes, length);
-    if (ioctl(fd, RNDADDENTROPY, info) < 0) report("cannot add entropy: %s", strerror(errno));
-    ioctl(fd, RNDRESEEDCRNG);
-  }
-  if (fd >= 0) close(fd);
-  free(info);
 }
 
 static int load_groups(const struct string_list *groups) {
@@ -77,6 +68,29 @@ static int load_groups(const struct string_list *groups) {
   for (uint32_t i = 0; i < groups->count; i++) {
     int error = load_modules(groups->items[i], name, sizeof name);
     if (error) return failing(error, "load module %s", name);
+  }
+  return 0;
+}
+
+/* A device name as sysfs has it: "LNRO0005:03" */
+static bool is_device_name(const char *name) {
+  size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:._-");
+  return name[length] == 0 && length > 0 && length < 64 && name[0] != '.';
+}
+
+/* Devices whose slot was empty when the kernel looked, and has been filled since. */
+static int bind_devices(const struct string_list *names) {
+  char driver[128];
+  for (uint32_t i = 0; i < names->count; i++) {
+    const char *name = names->items[i];
+    if (!is_device_name(name)) return failing(EINVAL, "bind device %.80s", name);
+    snprintf(driver, sizeof driver, "/sys/bus/platform/devices/%s/driver", name);
+    if (access(driver, F_OK) == 0) continue;
+    int fd = open("/sys/bus/platform/drivers/virtio-mmio/bind", O_WRONLY | O_CLOEXEC);
+    bool bound = fd >= 0 && write(fd, name, strlen(name)) > 0;
+    int error = errno;
+    if (fd >= 0) close(fd);
+    if (!bound) return failing(error, "bind device %s", name);
   }
   return 0;
 }
@@ -98,20 +112,26 @@ static int copy_top_directory(void) {
   return 0;
 }
 
-static int mount_root(const struct setup *setup, int64_t deadline) {
+/* What needs no answers of the host. */
+static int make_scratch(void) {
   mkdir(LOWER, 0755);
   mkdir(SCRATCH, 0755);
   mkdir(ROOT, 0755);
+  if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755,size=75%") < 0) return failing(errno, "mount a tmpfs");
+  if (mkdir(UPPER, 0755) < 0 || mkdir(WORK, 0755) < 0) return failing(errno, "make the overlay's directories");
+  open_boot_id(SCRATCH "/boot_id");
+  return 0;
+}
+
+static int mount_root(const struct setup *setup, int64_t deadline) {
   int error = wait_for_path(setup->root_device, deadline);
   if (error) return failing(error, "wait for %s", setup->root_device);
   while (mount(setup->root_device, LOWER, "erofs", MS_RDONLY, setup->dax ? "dax=always" : NULL) < 0) {
     /* A device node may be there a moment before its driver is ready to open. */
     if ((errno != ENXIO && errno != ENODEV && errno != EBUSY) || now_ms() >= deadline)
       return failing(errno, "mount %s as erofs%s", setup->root_device, setup->dax ? " with dax" : "");
-    usleep(1000);
+    usleep(100);
   }
-  if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755,size=75%") < 0) return failing(errno, "mount a tmpfs");
-  if (mkdir(UPPER, 0755) < 0 || mkdir(WORK, 0755) < 0) return failing(errno, "make the overlay's directories");
   if ((error = copy_top_directory())) return failing(error, "copy the top directory");
   /* redirect_dir lets programs rename the image's directories, metacopy spares a copy for chmod and chown. */
   const char *layers = "lowerdir=" LOWER ",upperdir=" UPPER ",workdir=" WORK;
@@ -122,11 +142,23 @@ static int mount_root(const struct setup *setup, int64_t deadline) {
   return 0;
 }
 
+/* A directory at this path, whatever the image has there; a link is replaced, not followed. */
+static void require_directory(const char *path, mode_t mode) {
+  struct stat status;
+  if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode)) unlink(path);
+  mkdir(path, mode);
+}
+
 /* As switch_root does, so that commands are not in a chroot as far as the kernel can tell (user namespaces work). */
 static int enter_root(void) {
-  umount2("/proc", MNT_DETACH);
-  umount2("/sys", MNT_DETACH);
-  umount2("/dev", MNT_DETACH);
+  static const char *const kept[] = {"/proc", "/sys", "/dev"};
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+    char path[64];
+    snprintf(path, sizeof path, ROOT "%s", kept[i]);
+    require_directory(path, 0755);
+    /* Moved, not mounted anew: every unmounting costs an RCU grace period. */
+    if (mount(kept[i], path, NULL, MS_MOVE, NULL) < 0) return failing(errno, "move %s", kept[i]);
+  }
   if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
     return failing(errno, "enter the root");
   return 0;
@@ -142,22 +174,11 @@ struct mount_point {
 };
 
 static const struct mount_point mounts[] = {
-    {"proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true},
-    {"sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true},
-    {"devtmpfs", "/dev", MS_NOSUID, NULL, true},
     {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666", true},
     {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", true},
     {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, false},
     {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", true},
-    {"cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, false},
 };
-
-/* A directory at this path, whatever the image has there; a link is replaced, not followed. */
-static void require_directory(const char *path, mode_t mode) {
-  struct stat status;
-  if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode)) unlink(path);
-  mkdir(path, mode);
-}
 
 static int mount_all(void) {
   for (size_t i = 0; i < sizeof mounts / sizeof *mounts; i++) {
@@ -174,12 +195,7 @@ static int mount_all(void) {
     if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST) return failing(errno, "make %s", links[i][1]);
   if (access("/tmp", F_OK) != 0 && mkdir("/tmp", 01777) == 0) chmod("/tmp", 01777);
   agent.pts_dir = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  struct statfs cgroup;
-  agent.cgroup_dir = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (agent.cgroup_dir >= 0 && (fstatfs(agent.cgroup_dir, &cgroup) < 0 || cgroup.f_type != 0x63677270)) {
-    close(agent.cgroup_dir);
-    agent.cgroup_dir = -1;
-  }
+  if (cgroups_show("/sys/fs/cgroup") < 0) return failing(errno, "mount the control groups");
   return 0;
 }
 
@@ -191,9 +207,6 @@ static void write_setting(const char *path, const char *text) {
 }
 
 static void tune_kernel(void) {
-  static const char *const controllers[] = {"+memory", "+pids", "+cpu", "+io"};
-  for (size_t i = 0; i < sizeof controllers / sizeof *controllers; i++)
-    write_setting("/sys/fs/cgroup/cgroup.subtree_control", controllers[i]);
   /* As containers have it: ports below 1024 and ping need no privilege. */
   write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
@@ -201,37 +214,22 @@ static void tune_kernel(void) {
 
 /* ---- names and addresses */
 
-/* Replaces what the image has, links included: nothing is written through one. */
-static void write_etc(const char *name, const char *text) {
-  char path[64];
-  snprintf(path, sizeof path, "/etc/%s", name);
-  unlink(path);
-  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  if (fd < 0 || !write_all(fd, text, strlen(text))) report("cannot write %s: %s", path, strerror(errno));
-  if (fd >= 0) close(fd);
+static void write_name_servers(const struct string_list *servers) {
+  char text[4096] = "";
+  size_t length = 0;
+  for (uint32_t i = 0; i < servers->count && length < sizeof text - 80; i++)
+    length += (size_t)snprintf(text + length, 72, "nameserver %.55s\n", servers->items[i]);
+  write_etc("resolv.conf", text, 0644);
 }
 
 static void write_names(const struct setup *setup) {
-  char text[4096];
-  char own[64] = "127.0.1.1";
   require_directory("/etc", 0755);
-  if (sethostname(setup->hostname, strlen(setup->hostname)) < 0) report("cannot set the host name: %s", strerror(errno));
-  snprintf(text, sizeof text, "%s\n", setup->hostname);
-  write_etc("hostname", text);
-  if (setup->network) snprintf(own, sizeof own, "%.*s", (int)strcspn(setup->address, "/"), setup->address);
-  snprintf(text, sizeof text,
-           "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s\t%s\n", own, setup->hostname);
-  write_etc("hosts", text);
-  size_t length = 0;
-  text[0] = 0;
-  for (uint32_t i = 0; i < setup->nameservers.count && length < sizeof text - 80; i++)
-    length += (size_t)snprintf(text + length, 72, "nameserver %.55s\n", setup->nameservers.items[i]);
-  if (setup->network) write_etc("resolv.conf", text);
+  write_identity(&setup->identity, setup->network ? setup->address : NULL);
+  if (setup->network) write_name_servers(&setup->nameservers);
 }
 
 static int connect_network(const struct setup *setup, int64_t deadline) {
   char path[128];
-  bring_up_loopback();
   if (!setup->network) return 0;
   snprintf(path, sizeof path, "/sys/class/net/%.32s", setup->interface);
   int error = wait_for_path(path, deadline);
@@ -249,9 +247,10 @@ static void make_volumes(const struct string_list *volumes) {
 
 static bool read_setup(struct reader *r, struct setup *setup) {
   setup->modules = get_strings(r);
+  setup->bind = get_strings(r);
   setup->root_device = get_string(r);
   setup->dax = get_flag(r);
-  setup->hostname = get_string(r);
+  read_identity(r, &setup->identity);
   setup->network = get_flag(r);
   if (setup->network) {
     setup->interface = get_string(r);
@@ -259,20 +258,26 @@ static bool read_setup(struct reader *r, struct setup *setup) {
     setup->gateway = get_string(r);
     setup->nameservers = get_strings(r);
   }
-  setup->clock_ns = get_u64(r);
-  setup->entropy = get_bytes(r, &setup->entropy_length);
   setup->volumes = get_strings(r);
   setup->deadline_ms = get_u32(r);
   return reader_done(r);
 }
 
+/* The error of what was prepared, and `step` says of which. */
+static int prepared;
+
+void prepare_setup(void) {
+  cgroups_mount();
+  bring_up_loopback();
+  prepared = make_scratch();
+}
+
 static int run_setup(const struct setup *setup) {
   int64_t deadline = now_ms() + setup->deadline_ms;
-  int error;
-  set_clock(setup->clock_ns);
-  add_entropy(setup->entropy, setup->entropy_length);
-  if ((error = load_groups(&setup->modules)) || (error = mount_root(setup, deadline)) || (error = enter_root()) ||
-      (error = mount_all()))
+  int error = prepared;
+  set_identity(&setup->identity);
+  if (error || (error = load_groups(&setup->modules)) || (error = bind_devices(&setup->bind)) ||
+      (error = mount_root(setup, deadline)) || (error = enter_root()) || (error = mount_all()))
     return error;
   tune_kernel();
   write_names(setup);
@@ -294,6 +299,7 @@ void set_up(struct reader *request, struct writer *result) {
     }
   }
   free(setup.modules.items);
+  free(setup.bind.items);
   free(setup.nameservers.items);
   free(setup.volumes.items);
 }

@@ -30,8 +30,20 @@ static void report_ready(struct source *source, uint32_t events);
 
 struct stream *stream_find(uint32_t id) {
   for (struct stream *s = streams; s; s = s->next)
-    if (s->id == id && !s->is_dead && !s->is_detached) return s;
+    if (s->id == id && !s->is_dead && !s->is_detached && !s->is_parked) return s;
   return NULL;
+}
+
+struct stream *stream_parked(uint32_t pid) {
+  for (struct stream *s = streams; s; s = s->next)
+    if (s->is_parked && !s->is_dead && (uint32_t)s->pid == pid) return s;
+  return NULL;
+}
+
+size_t streams_parkable(void) {
+  size_t count = 0;
+  for (struct stream *s = streams; s; s = s->next) count += s->parkable && !s->is_dead;
+  return count;
 }
 
 static struct stream *stream_new(uint32_t id) {
@@ -40,14 +52,14 @@ static struct stream *stream_new(uint32_t id) {
   s->id = id;
   s->terminal = -1;
   s->input.stream = s;
-  s->input.source = (struct source){-1, input_ready};
+  s->input.source = (struct source){.fd = -1, .ready = input_ready};
   s->input.closed = true;
   s->input.credit = INITIAL_CREDIT;
   for (uint8_t i = 0; i < 2; i++) {
     struct output *o = &s->outputs[i];
     *o = (struct output){.source = {-1, output_ready}, .stream = s, .channel = (uint8_t)(i + 1), .ended = true, .credit = INITIAL_CREDIT};
   }
-  s->report = (struct source){-1, report_ready};
+  s->report = (struct source){.fd = -1, .ready = report_ready};
   s->next = streams;
   streams = s;
   stream_count++;
@@ -57,7 +69,7 @@ static struct stream *stream_new(uint32_t id) {
 /* ---- the ready queue: streams that may have a frame to send, served in turn */
 
 void stream_wake(struct stream *s) {
-  if (s->is_ready || s->is_dead || s->is_detached) return;
+  if (s->is_ready || s->is_dead || s->is_detached || s->is_parked) return;
   s->is_ready = true;
   s->next_ready = NULL;
   if (ready_tail)
@@ -101,8 +113,7 @@ static void dispatch(struct stream *s) {
       }
       return;
     case OP_SHUTDOWN:
-      put_u8(&result, OUTCOME_OK);
-      stream_finish(s, result.bytes, result.length);
+      stream_succeed(s);
       power_off_asked = true;
       return;
     default:
@@ -115,6 +126,22 @@ static void dispatch(struct stream *s) {
   if (s->operation == OP_CONNECT) {
     s->port = get_u16(&request);
     error = reader_done(&request) ? start_connect(s, s->port) : -1;
+  } else if (s->operation == OP_ADOPT) {
+    uint32_t pid = get_u32(&request);
+    error = reader_done(&request) ? 0 : -1;
+    if (!error) adopt(s, pid);
+  } else if (s->operation == OP_FREEZE) {
+    uint32_t timeout_ms = get_u32(&request);
+    error = reader_done(&request) ? 0 : -1;
+    if (!error) freeze(s, timeout_ms);
+  } else if (s->operation == OP_THAW) {
+    error = reader_done(&request) ? thaw() : -1;
+    if (!error) stream_succeed(s);
+  } else if (s->operation == OP_RENEW && !agent.is_init) {
+    stream_fail(s, FAIL_REFUSED, 0, "this agent is not a guest's first process");
+    return;
+  } else if (s->operation == OP_RENEW) {
+    error = start_renew(s, &request);
   } else if (s->operation == OP_EXEC) {
     error = start_exec(s, &request);
   } else {
@@ -172,7 +199,7 @@ void input_gone(struct stream *s) {
   stream_wake(s);
 }
 
-static void end_input(struct stream *s) {
+void stream_end_input(struct stream *s) {
   struct input *in = &s->input;
   if (in->is_socket) {
     shutdown(in->source.fd, SHUT_WR);
@@ -218,7 +245,7 @@ static void flush_input(struct stream *s) {
     in->head = (in->head + (uint32_t)done) % INITIAL_CREDIT;
     in->queued -= (uint32_t)done;
   }
-  if (in->queued == 0 && in->end_asked && !in->closed && in->writable) end_input(s);
+  if (in->queued == 0 && in->end_asked && !in->closed && in->writable) stream_end_input(s);
 }
 
 bool stream_input(struct stream *s, const uint8_t *bytes, size_t length) {
@@ -341,6 +368,11 @@ void stream_exited(pid_t pid, int status) {
     s->is_dead = true;
     return;
   }
+  /* Cancelled, it may be half done, and whoever takes over does it again. */
+  if (s->operation == OP_RENEW && !s->cancelled) {
+    renew_ended(s);
+    return;
+  }
   if (s->operation == OP_EXEC) s->grace_at = now_ms() + GRACE_MS;
   for (int i = 0; i < 2; i++) {
     struct output *o = &s->outputs[i];
@@ -411,7 +443,7 @@ static void drain_output(struct output *o) {
   int fd = slot ? dup(o->source.fd) : -1;
   close_source(&o->source);
   if (fd < 0) return;
-  *slot = (struct source){fd, drain};
+  *slot = (struct source){.fd = fd, .ready = drain};
   watch_level(slot, EPOLLIN);
 }
 
@@ -432,9 +464,10 @@ static void close_all(struct stream *s, bool keep_outputs_flowing) {
 
 void stream_emit(struct stream *s) {
   struct input *in = &s->input;
-  if (s->is_dead || s->is_detached) return;
+  if (s->is_dead || s->is_detached || s->is_parked) return;
   if (s->start_pending) {
     s->start_pending = false;
+    s->start_told = true;
     store_u32(frame_space(), s->start_value);
     frame_commit(s->id, FRAME_STARTED, 0, 4);
   } else if (in->closed_pending) {
@@ -477,6 +510,11 @@ void stream_fail(struct stream *s, int kind, int error, const char *detail) {
   stream_finish(s, result.bytes, result.length);
 }
 
+void stream_succeed(struct stream *s) {
+  const uint8_t ok = OUTCOME_OK;
+  stream_finish(s, &ok, 1);
+}
+
 /* ---- signals, sizes, the end */
 
 void stream_signal(struct stream *s, uint32_t number) {
@@ -495,6 +533,7 @@ void stream_cancel(struct stream *s) {
   s->request_complete = true;
   /* Before its input is closed: an upload must not take that for the end of the content. */
   if (s->pid > 0) kill_children(s, s->operation == OP_EXEC);
+  if (s->operation == OP_FREEZE) freeze_given_up(s);
   close_all(s, false);
   if (s->pid == 0 || s->reaped) s->finish_asked = true;
   stream_wake(s);
@@ -502,7 +541,7 @@ void stream_cancel(struct stream *s) {
 
 void streams_detach_all(void) {
   for (struct stream *s = streams; s; s = s->next) {
-    if (s->is_dead || s->is_detached) continue;
+    if (s->is_dead || s->is_detached || s->is_parked || park(s)) continue;
     stream_cancel(s);
     s->is_detached = true;
     if (s->pid == 0 || s->reaped) s->is_dead = true;
@@ -533,7 +572,7 @@ int64_t streams_timers(int64_t now) {
     if (s->timeout_at && now >= s->timeout_at) {
       s->timeout_at = 0;
       s->timed_out = true;
-      kill_children(s, true);
+      kill_children(s, s->operation == OP_EXEC);
     }
     if (s->grace_at > 1 && now >= s->grace_at) {
       s->grace_at = 1; /* long ago */

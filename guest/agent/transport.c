@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 /* after sys/socket.h, which it needs */
 #include <linux/vm_sockets.h>
@@ -16,12 +17,12 @@
 #define PORT_NAME "org.supermachine.agent"
 #define CONSOLE_DEADLINE_MS 10000
 
-static enum { CONSOLE, VSOCK, GIVEN } kind;
+static enum { CONSOLE, LISTENER, GIVEN } kind;
 
 static void accept_connection(struct source *source, uint32_t events);
 static void knock_answered(struct source *source, uint32_t events);
-static struct source listener = {-1, accept_connection};
-static struct source knock = {-1, knock_answered};
+static struct source listener = {.fd = -1, .ready = accept_connection};
+static struct source knock = {.fd = -1, .ready = knock_answered};
 
 /* The virtio-console port whose name the host gave it: /sys/class/virtio-ports/vport0p1/name */
 static bool find_port(char *path, size_t size) {
@@ -73,13 +74,25 @@ static void open_vsock(unsigned port) {
   if ((result < 0 && errno != EINPROGRESS) || watch(&knock, EPOLLOUT) < 0) close_source(&knock);
 }
 
+static void open_unix(const char *path) {
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
+  listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listener.fd < 0 || bind(listener.fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(listener.fd, 8) < 0 ||
+      watch(&listener, EPOLLIN) < 0)
+    fatal("cannot listen at %s: %s", path, strerror(errno));
+}
+
 void open_transport(const char *where) {
   if (strcmp(where, "console") == 0) {
     kind = CONSOLE;
     open_console();
   } else if (strncmp(where, "vsock:", 6) == 0) {
-    kind = VSOCK;
+    kind = LISTENER;
     open_vsock((unsigned)strtoul(where + 6, NULL, 10));
+  } else if (strncmp(where, "unix:", 5) == 0) {
+    kind = LISTENER;
+    open_unix(where + 5);
   } else if (strncmp(where, "fd:", 3) == 0) {
     kind = GIVEN;
     int fd = atoi(where + 3);

@@ -30,7 +30,7 @@ test("AgentClient names both versions when they differ", async () => {
   new ScriptedAgent(guest, 77);
   await assert.rejects(AgentClient.connect(host), {
     code: "AGENT_PROTOCOL",
-    message: /version 77, this host 1/,
+    message: /version 77, this host 2/,
   });
 });
 

@@ -9,8 +9,10 @@ import type {
   AgentExec,
   AgentTransport,
   DirectoryEntry,
+  ExecExit,
   ExecRequest,
   FileStat,
+  GuestIdentity,
   GuestSetup,
   TerminalSize,
 } from "./requests.ts";
@@ -54,23 +56,23 @@ export class AgentClient implements Agent {
   }
 
   exec(request: ExecRequest): AgentExec {
-    const operation = new Operation(this.#link, {
-      request: encodeRequest.exec(request),
-      description: `run ${request.argv[0]}`,
-      code: "NATIVE_CALL_FAILED",
-      decode: decodeExit,
-    });
-    return {
-      started: operation.started,
-      stdout: operation.output,
-      stderr: operation.errorOutput,
-      exit: operation.result,
-      writeStdin: (bytes) => operation.write(bytes),
-      closeStdin: () => operation.endInput(),
-      resize: (size) => operation.control(FrameType.RESIZE, encodeSize(size)),
-      signal: (number) => operation.control(FrameType.SIGNAL, encodeSignal(number)),
-      cancel: () => operation.cancel(),
-    };
+    return this.#command(`run ${request.argv[0]}`, encodeRequest.exec(request));
+  }
+
+  adopt(pid: number): AgentExec {
+    return this.#command(`take over process ${pid}`, encodeRequest.adopt(pid));
+  }
+
+  freeze(options: { timeoutMs: number }): Promise<void> {
+    return this.#ask(systemAttempt("freeze the guest", encodeRequest.freeze(options)));
+  }
+
+  renew(identity: GuestIdentity): Promise<void> {
+    return this.#ask(systemAttempt("renew the guest", encodeRequest.renew(identity)));
+  }
+
+  thaw(): Promise<void> {
+    return this.#ask(systemAttempt("thaw the guest", encodeRequest.thaw()));
   }
 
   readFile(path: string, range: { offset?: number; length?: number } = {}): AsyncIterable<Uint8Array> {
@@ -169,6 +171,27 @@ export class AgentClient implements Agent {
     return new Operation(this.#link, plan).result;
   }
 
+  #command(description: string, request: Uint8Array): AgentExec {
+    const plan: OperationPlan<ExecExit> = {
+      request,
+      description,
+      code: "NATIVE_CALL_FAILED",
+      decode: decodeExit,
+    };
+    const operation = new Operation(this.#link, plan);
+    return {
+      started: operation.started,
+      stdout: operation.output,
+      stderr: operation.errorOutput,
+      exit: operation.result,
+      writeStdin: (bytes) => operation.write(bytes),
+      closeStdin: () => operation.endInput(),
+      resize: (size) => operation.control(FrameType.RESIZE, encodeSize(size)),
+      signal: (number) => operation.control(FrameType.SIGNAL, encodeSignal(number)),
+      cancel: () => operation.cancel(),
+    };
+  }
+
   async *#download(plan: () => OperationPlan<void>): AsyncGenerator<Uint8Array, void, undefined> {
     const operation = new Operation(this.#link, { ...plan(), cancelWhenAbandoned: true });
     yield* operation.output;
@@ -200,6 +223,10 @@ export class AgentClient implements Agent {
 
 function fileAttempt(description: string, request: Uint8Array): OperationPlan<void> {
   return { description, request, code: "FILE_ERROR", decode: decodeNothing };
+}
+
+function systemAttempt(description: string, request: Uint8Array): OperationPlan<void> {
+  return { description, request, code: "NATIVE_CALL_FAILED", decode: decodeNothing };
 }
 
 function isInputClosed(error: unknown): boolean {

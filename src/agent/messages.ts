@@ -1,6 +1,14 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { Operation } from "./protocol.ts";
-import type { DirectoryEntry, ExecExit, ExecRequest, FileStat, FileType, GuestSetup } from "./requests.ts";
+import type {
+  DirectoryEntry,
+  ExecExit,
+  ExecRequest,
+  FileStat,
+  FileType,
+  GuestIdentity,
+  GuestSetup,
+} from "./requests.ts";
 import { ValueReader, ValueWriter } from "./values.ts";
 
 /** How long the agent waits for the root device and the network interface to appear. */
@@ -8,23 +16,23 @@ const SETUP_DEADLINE_MS = 15_000;
 /** "As it was, or the default" in a mode field. */
 const NO_MODE = 0xffff_ffff;
 const TO_THE_END = 0xffff_ffff_ffff_ffffn;
+const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 
 /** The payload of each request; docs/agent-protocol.md has the tables. */
 export const encodeRequest = {
   setup(setup: GuestSetup): Uint8Array {
     const writer = begin(Operation.SETUP)
       .strings(setup.modules)
+      .strings(setup.bind.map(checkedDevice))
       .string(setup.rootDevice)
-      .flag(setup.dax)
-      .string(setup.hostname)
-      .flag(setup.network !== undefined);
+      .flag(setup.dax);
+    writeIdentity(writer, setup.identity).flag(setup.network !== undefined);
     if (setup.network !== undefined) {
       const { network } = setup;
       writer.string(network.interface).string(network.address).string(network.gateway);
       writer.strings(network.nameservers);
     }
-    writer.u64(setup.clockNs).bytes(setup.entropy).strings(setup.volumes).u32(SETUP_DEADLINE_MS);
-    return writer.finish();
+    return writer.strings(setup.volumes).u32(SETUP_DEADLINE_MS).finish();
   },
 
   exec(request: ExecRequest): Uint8Array {
@@ -40,7 +48,8 @@ export const encodeRequest = {
       .u16(clampSize(request.tty?.columns ?? 0))
       .u16(clampSize(request.tty?.rows ?? 0))
       .flag(request.stdin)
-      .u32(Math.min(Math.ceil(request.timeoutMs ?? 0), 0xffff_ffff))
+      .flag(request.parked)
+      .u32(clampTime(request.timeoutMs ?? 0))
       .finish();
   },
 
@@ -115,7 +124,38 @@ export const encodeRequest = {
   shutdown(): Uint8Array {
     return begin(Operation.SHUTDOWN).finish();
   },
+
+  freeze(options: { timeoutMs: number }): Uint8Array {
+    return begin(Operation.FREEZE).u32(clampTime(options.timeoutMs)).finish();
+  },
+
+  renew(identity: GuestIdentity): Uint8Array {
+    return writeIdentity(begin(Operation.RENEW), identity).finish();
+  },
+
+  thaw(): Uint8Array {
+    return begin(Operation.THAW).finish();
+  },
+
+  adopt(pid: number): Uint8Array {
+    if (!Number.isInteger(pid) || pid <= 0 || pid > 0xffff_ffff) throw unusable("process id", pid);
+    return begin(Operation.ADOPT).u32(pid).finish();
+  },
 };
+
+/** Whether an EXEC request asks for a command that outlives its connection. */
+export function asksToPark(request: Uint8Array): boolean {
+  const reader = new ValueReader(request);
+  reader.u8();
+  for (let list = 0; list < 2; list++) for (let left = reader.u32(); left > 0; left--) reader.bytes();
+  reader.bytes();
+  reader.flag();
+  reader.bytes();
+  reader.flag();
+  reader.u32();
+  reader.flag();
+  return reader.flag();
+}
 
 /** An empty result is all that most operations answer. */
 export function decodeNothing(reader: ValueReader): void {
@@ -179,6 +219,32 @@ function readStat(reader: ValueReader): FileStat {
 
 function begin(operation: Operation): ValueWriter {
   return new ValueWriter().u8(operation);
+}
+
+function writeIdentity(writer: ValueWriter, identity: GuestIdentity): ValueWriter {
+  const { hostname, clockNs, entropy, machineId, bootId } = identity;
+  // As the agent checks them: it refuses the whole request without saying which of them it was.
+  if (!/^[^\s/\p{Cc}]+$/u.test(hostname) || new TextEncoder().encode(hostname).length > 64)
+    throw unusable("host name", JSON.stringify(hostname));
+  if (clockNs < 0n || clockNs > MAX_U64) throw unusable("clock", clockNs);
+  if (entropy.length < 32 || entropy.length > 512) throw unusable("length of entropy", entropy.length);
+  if (!/^[0-9a-f]{32}$/.test(machineId)) throw unusable("machine id", JSON.stringify(machineId));
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(bootId))
+    throw unusable("boot id", JSON.stringify(bootId));
+  return writer.string(hostname).u64(clockNs).bytes(entropy).string(machineId).string(bootId);
+}
+
+function checkedDevice(name: string): string {
+  if (!/^[\w:-][\w:.-]{0,62}$/.test(name)) throw unusable("device name", JSON.stringify(name));
+  return name;
+}
+
+function unusable(what: string, value: unknown): SupermachineError {
+  return new SupermachineError("INVALID_ARGUMENT", `${value} cannot be the ${what} of a guest`);
+}
+
+function clampTime(ms: number): number {
+  return Math.max(0, Math.min(Math.ceil(ms), 0xffff_ffff));
 }
 
 function clampSize(cells: number): number {

@@ -6,22 +6,34 @@
 export interface GuestSetup {
   /** Module groups of the initramfs to load first ("blk", "pmem", "net" ...). */
   readonly modules: readonly string[];
+  /** Platform devices ("LNRO0005:03") to probe anew: their slots were empty when the guest's kernel looked. */
+  readonly bind: readonly string[];
   /** "/dev/vda" or "/dev/pmem0"; waited for until the deadline of the request. */
   readonly rootDevice: string;
   readonly dax: boolean;
-  readonly hostname: string;
+  readonly identity: GuestIdentity;
   readonly network?: {
     readonly interface: string;
     readonly address: string;
     readonly gateway: string;
     readonly nameservers: readonly string[];
   };
-  /** Wall clock, nanoseconds since 1970. */
-  readonly clockNs: bigint;
-  /** Fresh random bytes for the guest's pool; 32 or more. */
-  readonly entropy: Uint8Array;
   /** Directories that must be writable and keep the image's content (the image's Volumes). */
   readonly volumes: readonly string[];
+}
+
+/** What tells one machine from its copies. */
+export interface GuestIdentity {
+  /** 1 to 64 bytes, without spaces and slashes. */
+  readonly hostname: string;
+  /** Wall clock, nanoseconds since 1970. */
+  readonly clockNs: bigint;
+  /** Fresh random bytes for the guest's pool; 32 to 512. */
+  readonly entropy: Uint8Array;
+  /** 32 lowercase hexadecimal digits: /etc/machine-id. */
+  readonly machineId: string;
+  /** A UUID in lowercase: /proc/sys/kernel/random/boot_id. */
+  readonly bootId: string;
 }
 
 /** Terminal size in characters. */
@@ -45,6 +57,8 @@ export interface ExecRequest {
   readonly tty?: TerminalSize;
   /** False: the command reads from /dev/null. */
   readonly stdin: boolean;
+  /** True: once started it outlives the connection, and can be taken over with `adopt`. */
+  readonly parked?: boolean;
   /** Killed with SIGKILL after this long. 0 or absent: no limit. */
   readonly timeoutMs?: number;
 }
@@ -128,6 +142,17 @@ export interface AgentTransport {
 export interface Agent {
   setup(request: GuestSetup): Promise<void>;
   exec(request: ExecRequest): AgentExec;
+  /** Takes over a command that was started with `parked` on an earlier connection. */
+  adopt(pid: number): AgentExec;
+  /**
+   * Stops every process of the guest but the agent, until `thaw` or `renew`; commands that are started meanwhile wait.
+   * After a failure, as after ETIMEDOUT, nothing is frozen.
+   */
+  freeze(options: { timeoutMs: number }): Promise<void>;
+  /** Gives a copy of a frozen guest its own identity, and thaws it. */
+  renew(identity: GuestIdentity): Promise<void>;
+  /** Lets the guest go on as what it was. */
+  thaw(): Promise<void>;
   readFile(path: string, range?: { offset?: number; length?: number }): AsyncIterable<Uint8Array>;
   /** Replaces or creates the file, atomically as seen by readers where the file system allows it. */
   writeFile(

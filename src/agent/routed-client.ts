@@ -1,6 +1,7 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { encodeFrame, type Frame, FrameDecoder, readCredit } from "./frames.ts";
 import type { AgentLink } from "./link.ts";
+import { asksToPark } from "./messages.ts";
 import { encodePreamble, PreambleScanner } from "./preamble.ts";
 import {
   Failure,
@@ -24,6 +25,15 @@ const MAX_PENDING_BYTES = 2 * MAX_REQUEST_BYTES;
 const MAX_BACKLOG_BYTES: number = 64 << 20;
 
 const EAGAIN = 11;
+
+/** They concern everybody in the machine; the speaker at the other end of the link has them for itself. */
+const ownersOperations: ReadonlySet<number> = new Set([
+  Operation.SETUP,
+  Operation.FREEZE,
+  Operation.RENEW,
+  Operation.THAW,
+  Operation.ADOPT,
+]);
 
 /** One client of a router: speaks the agent's side of the protocol, on streams of the shared link. */
 export class RoutedClient {
@@ -111,7 +121,10 @@ export class RoutedClient {
     const request = pending.finish();
     this.#pendingBytes -= request.length;
     if (request.length > MAX_REQUEST_BYTES) throw violated("makes a request too long");
-    if (request[0] === Operation.SETUP) throw violated("sets up a guest that is set up");
+    if (request[0] !== undefined && ownersOperations.has(request[0]))
+      throw violated("asks what only the machine's owner may ask");
+    if (request[0] === Operation.EXEC && asksToPark(request))
+      throw violated("starts a command that would outlive its client");
     try {
       if (this.#streams.size >= MAX_CLIENT_STREAMS) throw new RangeError("Too many streams");
       const stream = new RoutedStream(this.#link, request, {

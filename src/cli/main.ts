@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { productVersion } from "../storage/product-version.ts";
 import { Interruption } from "./attach/interruption.ts";
 import { Cli, type CliHost } from "./cli.ts";
 import { buildCommand } from "./command-definition.ts";
@@ -7,7 +8,6 @@ import { type CommandEntry, commandTable } from "./command-table.ts";
 import { exitCodeForError, exitCodes } from "./exit-code.ts";
 import { errorForJson, formatError } from "./output/error-report.ts";
 import { processHost } from "./process-host.ts";
-import { productVersion } from "./product-version.ts";
 import { usageError } from "./usage-error.ts";
 
 /** Runs one command line; resolves with the exit code once all output has been handed over. */

@@ -1,5 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
+import type { SavedComponent } from "../snapshot/state-codec.ts";
+import type { Home } from "../storage/home.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
@@ -16,7 +18,23 @@ export interface EngineConfig {
   readonly network: "user" | "none";
   /** A folder of this machine alone, for sockets and scratch files; removed by the caller afterwards. */
   readonly directory: string;
+  /** Root of the home, where snapshots are kept. */
+  readonly home: string;
+  readonly origin: MachineOrigin;
 }
+
+/**
+ * What a machine begins with.
+ *
+ * - `boot`: a kernel and nothing else.
+ * - `template`: a machine that has booted, but has no image yet; made when there is none. Engines that have no snapshots
+ *   boot instead.
+ * - `snapshot`: where another machine stood, its image included.
+ */
+export type MachineOrigin =
+  | { readonly kind: "boot" }
+  | { readonly kind: "template" }
+  | { readonly kind: "snapshot"; readonly id: string };
 
 /** What `probe` found. Never a thrown error: "why can I not run here" is the first question of every user. */
 export interface EngineSupport {
@@ -45,6 +63,8 @@ export type EngineExit =
 export interface GuestDevices {
   /** Module groups to load before the root is mounted: "blk", "pmem", "net" ... */
   readonly modules: readonly string[];
+  /** Platform devices ("LNRO0005:03") that the guest's kernel has to probe anew: their slots were empty when it booted. */
+  readonly bind: readonly string[];
   /** "/dev/vda", "/dev/pmem0" */
   readonly rootDevice: string;
   readonly dax: boolean;
@@ -70,10 +90,12 @@ export interface EngineTimings {
 export interface EngineMachine extends AsyncDisposable {
   /**
    * The ordered byte stream of the agent protocol. May be there before the agent is: what is written waits for it.
-   * Rejects when the machine ends first.
+   * Rejects when the machine ends first. Another one after a `reset`.
    */
   readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices;
+  /** What it really began with; a guest from a `snapshot` is set up already. */
+  readonly origin: MachineOrigin["kind"];
   /** Resolves once when the machine is gone; never rejects. */
   readonly exited: Promise<EngineExit>;
   /** Process that carries the guest, for accounting; ours for in-process monitors. */
@@ -82,6 +104,16 @@ export interface EngineMachine extends AsyncDisposable {
   readonly vsockSocket?: string;
   /** Milliseconds from the call of `start` to each phase reached so far. */
   readonly timings?: EngineTimings;
+  /**
+   * Puts the machine back to where it was restored from, in place; on engines that can. What it wrote since is gone, and
+   * so are its connections. Throws `UNSUPPORTED` for a machine that was booted, `MACHINE_EXITED`.
+   */
+  reset?(): Promise<void>;
+  /**
+   * Makes a snapshot, for which the machine stands still; it goes on afterwards. On engines that can. Resolves with
+   * its id. Throws `NO_SPACE`, `PERMISSION_DENIED`, `MACHINE_EXITED`.
+   */
+  capture?(request: CaptureRequest): Promise<string>;
   /** How often the vCPUs left the guest, by kind; on engines that can tell. */
   exitCounts?(): Readonly<Record<string, number>>;
   /** The guest console's last lines, oldest first. */
@@ -90,9 +122,28 @@ export interface EngineMachine extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
+export interface CaptureRequest {
+  /** What the snapshot is to hold besides the machine: its ids start with "machine". */
+  readonly components: readonly SavedComponent[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Called when the machine stands still no longer; what is left to do is writing. */
+  readonly onResumed: () => void;
+  /** False: it need not survive a power failure. */
+  readonly durable: boolean;
+}
+
+export interface ProbeOptions {
+  /** Where an engine keeps what it found, if finding out takes long. */
+  readonly home?: Home;
+  /** Believes nothing that was found earlier. */
+  readonly fresh?: boolean;
+}
+
 export interface Engine {
   readonly name: "vmm" | "qemu";
-  probe(): Promise<EngineSupport>;
+  probe(options?: ProbeOptions): Promise<EngineSupport>;
+  /** Starts what a machine with so many processors will need of this process, without waiting; where that helps. */
+  prepare?(cpus: number): void;
   /** Starts the guest; resolves as soon as it runs, before the agent answers. */
   start(config: EngineConfig): Promise<EngineMachine>;
 }

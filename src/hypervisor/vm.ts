@@ -69,11 +69,13 @@ export interface Vm extends Disposable {
   kick(index: number): void;
   /** No vCPU may be running. */
   save(): BackendState;
+  /** The state of a vCPU that is not running, and not inside an access. */
+  saveVcpu(index: number): BackendState;
   /**
-   * Puts a saved vCPU's state under a fresh one that no thread has opened, after the VM's own. From then on interrupts
+   * Puts a saved vCPU's state under one that is fresh or not running, after the VM's own. From then on interrupts
    * may be raised. Throws `HYPERVISOR` for a foreign or damaged state.
    */
   restoreVcpu(index: number, state: BackendState): void;
-  /** Into a fresh VM with the same slots, before its vCPUs are restored. Throws `HYPERVISOR` for a foreign state. */
+  /** Into a VM with the same slots whose vCPUs do not run, before its vCPUs are restored. Throws `HYPERVISOR` for a foreign state. */
   restore(state: BackendState): void;
 }

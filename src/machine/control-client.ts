@@ -6,6 +6,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import { readLine } from "../streams/host/read-line.ts";
 import { type ControlHello, longestLineBytes } from "./control-protocol.ts";
 import type { MachineRecord } from "./machine-record.ts";
+import type { CaptureOptions } from "./monitor.ts";
 import type { MachineExit } from "./types.ts";
 
 /** What the control socket is asked for. */
@@ -34,9 +35,27 @@ export async function signalThroughMonitor(record: MachineRecord, number: number
   await ask(record, { request: "signal", signal: number });
 }
 
+/** Has a machine's monitor put the machine back to its first state. */
+export async function resetThroughMonitor(record: MachineRecord): Promise<void> {
+  await ask(record, { request: "reset" });
+}
+
+/** Has a machine's monitor make a snapshot; resolves with its id. */
+export async function snapshotThroughMonitor(
+  record: MachineRecord,
+  options: CaptureOptions,
+): Promise<string> {
+  return String(await ask(record, { request: "snapshot", ...options }));
+}
+
+type OtherRequest =
+  | { readonly request: "reset" }
+  | { readonly request: "signal"; readonly signal: number }
+  | ({ readonly request: "snapshot" } & CaptureOptions);
+
 async function ask(
   record: MachineRecord,
-  request: ControlRequest | { readonly request: "signal"; readonly signal: number },
+  request: ControlRequest | OtherRequest,
   signal?: AbortSignal,
 ): Promise<unknown> {
   const socket = await open(record);

@@ -6,12 +6,13 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
  *
  * - `{"supermachine":1,"channel":"agent"}`: answered by the line `{"ok":true}`; from then on the connection carries the
  *   agent protocol (docs/agent-protocol.md), the client being the host.
- * - `{"supermachine":1,"channel":"monitor","request":"stop","timeoutMs":10000}` ("wait", "kill", "signal"): answered by one line when it is done,
+ * - `{"supermachine":1,"channel":"monitor","request":"stop","timeoutMs":10000}` ("wait", "kill", "signal",
+ *   "reset", "snapshot"): answered by one line when it is done,
  *   `{"result":...}` or `{"error":...}` (an error's wire form), and the end of the connection.
  */
 export type ControlHello =
   | { readonly supermachine: 1; readonly channel: "agent" }
-  | { readonly supermachine: 1; readonly channel: "monitor"; readonly request: "wait" | "kill" }
+  | { readonly supermachine: 1; readonly channel: "monitor"; readonly request: "wait" | "kill" | "reset" }
   | {
       readonly supermachine: 1;
       readonly channel: "monitor";
@@ -23,6 +24,13 @@ export type ControlHello =
       readonly channel: "monitor";
       readonly request: "signal";
       readonly signal: number;
+    }
+  | {
+      readonly supermachine: 1;
+      readonly channel: "monitor";
+      readonly request: "snapshot";
+      readonly kind: "snapshot" | "warm" | "fork";
+      readonly labels: Readonly<Record<string, string>>;
     };
 
 /** A first line is a short object; an answer carries at most a panic's console lines. */
@@ -33,7 +41,7 @@ const helloSchema: v.GenericSchema<unknown, ControlHello> = v.union([
   v.object({
     supermachine: v.literal(1),
     channel: v.literal("monitor"),
-    request: v.picklist(["wait", "kill"]),
+    request: v.picklist(["wait", "kill", "reset"]),
   }),
   v.object({
     supermachine: v.literal(1),
@@ -46,6 +54,13 @@ const helloSchema: v.GenericSchema<unknown, ControlHello> = v.union([
     channel: v.literal("monitor"),
     request: v.literal("signal"),
     signal: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)),
+  }),
+  v.object({
+    supermachine: v.literal(1),
+    channel: v.literal("monitor"),
+    request: v.literal("snapshot"),
+    kind: v.picklist(["snapshot", "warm", "fork"]),
+    labels: v.record(v.string(), v.string()),
   }),
 ]);
 

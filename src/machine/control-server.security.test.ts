@@ -3,19 +3,14 @@ import { statSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { AgentHub } from "./agent-hub.ts";
+import type { AgentTransport } from "../agent/requests.ts";
 import { ControlServer } from "./control-server.ts";
-import { FakeAgent } from "./testing/fake-agent.ts";
 import { TemporaryHome } from "./testing/temporary-home.ts";
 import type { MachineExit } from "./types.ts";
 
-const hub: AgentHub = {
-  agent: new FakeAgent(() => {}),
-  attach: async (transport) => {
-    for await (const bytes of transport.incoming) await transport.send(bytes);
-    transport.close();
-  },
-  close: () => {},
+const attach = async (transport: AgentTransport): Promise<void> => {
+  for await (const bytes of transport.incoming) await transport.send(bytes);
+  transport.close();
 };
 
 const stopped: MachineExit = { reason: "stopped" };
@@ -29,8 +24,13 @@ async function served(run: (path: string, asked: string[]) => Promise<void>): Pr
     return stopped;
   };
   const signal = async () => void asked.push("signal");
-  const machine = { wait: answer("wait"), stop: answer("stop"), kill: answer("kill"), signal };
-  const server = await ControlServer.listen(path, machine, hub);
+  const reset = async () => void asked.push("reset");
+  const snapshot = async () => {
+    asked.push("snapshot");
+    return "0".repeat(64);
+  };
+  const ends = { wait: answer("wait"), stop: answer("stop"), kill: answer("kill") };
+  const server = await ControlServer.listen(path, { ...ends, signal, reset, snapshot, attach });
   await run(path, asked);
   server.close();
 }

@@ -1,10 +1,11 @@
 import { chmod } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
+import type { AgentTransport } from "../agent/requests.ts";
 import { duplexTransport } from "../agent/transports/duplex.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { readLine } from "../streams/host/read-line.ts";
-import type { AgentHub } from "./agent-hub.ts";
 import { type ControlHello, longestLineBytes, parseHello } from "./control-protocol.ts";
+import type { CaptureOptions } from "./monitor.ts";
 import type { MachineExit, StopOptions } from "./types.ts";
 
 /** More than anyone needs, and fewer than a process may open. */
@@ -19,6 +20,11 @@ export interface Controlled {
   stop(options: StopOptions): Promise<MachineExit>;
   kill(): Promise<MachineExit>;
   signal(number: number): Promise<void>;
+  reset(): Promise<void>;
+  /** Resolves with the snapshot's id. */
+  snapshot(options: CaptureOptions): Promise<string>;
+  /** Lets somebody else speak to the agent, until the transport ends. */
+  attach(transport: AgentTransport): void;
 }
 
 /** Serves a machine's control socket: see `ControlHello`. Only its owner can open it. */
@@ -30,7 +36,7 @@ export class ControlServer {
     this.#server = server;
   }
 
-  static async listen(path: string, machine: Controlled, hub: AgentHub): Promise<ControlServer> {
+  static async listen(path: string, machine: Controlled): Promise<ControlServer> {
     const server = createServer({ allowHalfOpen: true });
     const control = new ControlServer(server);
     server.maxConnections = maxConnections;
@@ -39,7 +45,7 @@ export class ControlServer {
       socket.once("close", () => control.#sockets.delete(socket));
       // A client that breaks off is its own affair.
       socket.on("error", () => {});
-      serve(socket, machine, hub).catch(() => socket.destroy());
+      serve(socket, machine).catch(() => socket.destroy());
     });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -61,7 +67,7 @@ export class ControlServer {
   }
 }
 
-async function serve(socket: Socket, machine: Controlled, hub: AgentHub): Promise<void> {
+async function serve(socket: Socket, machine: Controlled): Promise<void> {
   let answer: Record<string, unknown>;
   try {
     const hello = parseHello(
@@ -69,7 +75,7 @@ async function serve(socket: Socket, machine: Controlled, hub: AgentHub): Promis
     );
     if (hello.channel === "agent") {
       socket.write('{"ok":true}\n');
-      hub.attach(duplexTransport(socket));
+      machine.attach(duplexTransport(socket));
       return;
     }
     answer = { result: await perform(hello, machine) };
@@ -87,8 +93,10 @@ async function serve(socket: Socket, machine: Controlled, hub: AgentHub): Promis
 function perform(
   hello: Extract<ControlHello, { channel: "monitor" }>,
   machine: Controlled,
-): Promise<MachineExit | null> {
+): Promise<MachineExit | string | null> {
   if (hello.request === "signal") return machine.signal(hello.signal).then(() => null);
+  if (hello.request === "reset") return machine.reset().then(() => null);
+  if (hello.request === "snapshot") return machine.snapshot({ kind: hello.kind, labels: hello.labels });
   if (hello.request === "stop") return machine.stop({ timeoutMs: hello.timeoutMs });
   return hello.request === "kill" ? machine.kill() : machine.wait();
 }

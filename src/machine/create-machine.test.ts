@@ -42,7 +42,10 @@ test("a machine idles, runs commands with the image's environment, and leaves no
       "first exec",
     ]);
     const [setup] = parts.engine.guests[0]!.agentDouble.setups;
-    assert.deepEqual([setup?.hostname, setup?.volumes, setup?.entropy.length], [machine.id, ["/data"], 64]);
+    assert.deepEqual(
+      [setup?.identity.hostname, setup?.volumes, setup?.identity.entropy.length],
+      [machine.id, ["/data"], 64],
+    );
   }
   assert.deepEqual(readdirSync(join(home.root, "machines")), [".names"]);
   assert.deepEqual(readdirSync(join(home.root, "machines", ".names")), []);

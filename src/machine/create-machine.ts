@@ -1,27 +1,17 @@
 import { availableParallelism } from "node:os";
 import type { GuestKernel } from "../engine/engine.ts";
-import { type SelectedEngine, selectEngine } from "../engine/select.ts";
+import { selectEngine } from "../engine/select.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { LocalImage } from "../image/image.ts";
 import { Home } from "../storage/home.ts";
 import { aborted } from "./boot-limit.ts";
 import type { CreationParts, StepOptions } from "./creation-parts.ts";
-import { startDetached } from "./detached-monitor.ts";
 import { guestDefaults } from "./guest-command.ts";
-import { LocalLink } from "./local-link.ts";
 import type { MachineLink } from "./machine-link.ts";
-import { generateName } from "./machine-name.ts";
-import type { MachineRecord } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
 import { resolveMachine } from "./machine-spec.ts";
-import { Monitor, type MonitorJob } from "./monitor.ts";
-import { identifyProcess } from "./process-identity.ts";
-import { RemoteLink } from "./remote-link.ts";
+import { startMachine } from "./start-machine.ts";
 import type { MachineConfig, MachineOptions, PhaseTiming } from "./types.ts";
-
-const bootTimeoutMs = { isolating: 60_000, emulated: 180_000 };
-/** Names are two random words: a few tries always find a free pair. */
-const nameTries = 20;
 
 /** `Machine.create`: from an image's name to a machine that takes commands. */
 export async function createMachine(
@@ -35,42 +25,28 @@ export async function createMachine(
   const home = new Home(options.home);
   const registry = new MachineRegistry(home);
   if (config.name !== undefined) await registry.checkName(config.name);
-  const choice = await selectEngine(config.engine, parts.engines);
+  const choice = await selectEngine(config.engine, parts.engines, { home });
+  // Side by side with the image; a detached monitor does it in its own process.
+  if (!config.detached) choice.engine.prepare?.(config.cpus);
   if (!choice.support.isolating) warn(emulationWarning, options.onWarning);
   if (config.network === "user" && !choice.support.network) warn(networkWarning, options.onWarning);
   const prepared = await prepare(config, { home, options, parts });
-  const reportBoot = (state: "active" | "done") => options.onProgress?.({ phase: "boot", id: "", state });
-  reportBoot("active");
-  const record = await addRecord(registry, { config, choice, prepared });
-  try {
-    const job: MonitorJob = {
-      record,
+  return await startMachine(
+    {
+      config,
+      choice,
+      image: prepared.image.reference,
+      imageDigest: prepared.image.manifestDigest,
+      defaults: guestDefaults(prepared.image.config, config),
+      volumes: prepared.image.config.volumes,
       architecture: prepared.architecture,
       rootfs: prepared.rootfs,
-      volumes: prepared.image.config.volumes,
       kernel: prepared.kernel,
-      bootTimeoutMs:
-        config.bootTimeoutMs ?? (choice.support.isolating ? bootTimeoutMs.isolating : bootTimeoutMs.emulated),
-    };
-    if (config.detached) {
-      await startDetached(job, {
-        entry: parts.monitorEntry,
-        engine: choice.engine.name,
-        registry,
-        home,
-        signal,
-      });
-      reportBoot("done");
-      return await RemoteLink.open((await registry.read(record.info.id)) ?? record, registry);
-    }
-    const { openAgent } = parts;
-    const monitor = await Monitor.start(job, { engine: choice.engine, openAgent, registry, signal });
-    reportBoot("done");
-    return new LocalLink(monitor, registry);
-  } catch (error) {
-    await registry.remove(record);
-    throw error;
-  }
+      timings: prepared.timings,
+      origin: config.snapshot === false ? { kind: "boot" } : { kind: "template" },
+    },
+    { home, options, parts },
+  );
 }
 
 interface Prepared {
@@ -150,49 +126,6 @@ function wantedArchitecture(platform: string | undefined): "x64" | "arm64" {
   throw new SupermachineError("UNSUPPORTED", `Machines of the platform '${platform ?? name}' cannot be run`, {
     hint: "Use linux/amd64 or linux/arm64",
   });
-}
-
-async function addRecord(
-  registry: MachineRegistry,
-  from: { config: MachineConfig; choice: SelectedEngine; prepared: Prepared },
-): Promise<MachineRecord> {
-  const { config, choice, prepared } = from;
-  const owner = await identifyProcess();
-  for (let tries = 1; ; tries++) {
-    const name = config.name ?? generateName();
-    const make = (place: { id: string; runDirectory: string }): MachineRecord => ({
-      version: 1,
-      info: {
-        id: place.id,
-        name,
-        state: "creating",
-        image: prepared.image.reference,
-        imageDigest: prepared.image.manifestDigest,
-        engine: choice.engine.name,
-        accelerator: choice.support.accelerator,
-        kernel: prepared.kernel.release,
-        cpus: config.cpus,
-        memoryMiB: config.memoryMiB,
-        network: config.network,
-        ports: config.ports,
-        labels: config.labels,
-        detached: config.detached,
-        createdAt: Date.now(),
-        pid: process.pid,
-        timings: prepared.timings,
-      },
-      config,
-      defaults: guestDefaults(prepared.image.config, config),
-      owner,
-      runDirectory: place.runDirectory,
-    });
-    try {
-      return await registry.add(name, make);
-    } catch (error) {
-      const taken = error instanceof SupermachineError && error.code === "NAME_IN_USE";
-      if (!taken || config.name !== undefined || tries === nameTries) throw error;
-    }
-  }
 }
 
 /** What the user of an engine without a hypervisor has to know. */

@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { ImageStore } from "../image/host/image-store.ts";
@@ -8,6 +8,8 @@ import type { ImageConfig, LocalImage, PullPolicy } from "../image/image.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { ProgressListener } from "../progress/progress.ts";
 import { rootfsKey } from "../rootfs/host/rootfs-key.ts";
+import { SnapshotStore } from "../snapshot/host/snapshot-store.ts";
+import { ROOTFS_LABEL } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
 import { isLive } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
@@ -193,15 +195,16 @@ export const Image: ImageStoreFacade = {
           data: { machine: user.id },
         },
       );
-    await images.remove(reference, { rootfsKey });
+    await images.remove(reference, { rootfsKey, rootfsInUse: () => rootfsOfSnapshots(options) });
   },
 
   prune: async (options = {}) => {
     // Made again by the next command; that of older versions is never used again.
     await rm(new Home(options.home).compiled, { recursive: true, force: true });
     await new MachineRegistry(new Home(options.home)).sweep();
+    const rootfsInUse = () => rootfsOfSnapshots(options);
     const images = await storeOf(options);
-    return { freedBytes: (await images.prune({ rootfsKey })).bytes };
+    return { freedBytes: (await images.prune({ rootfsKey, rootfsInUse })).bytes };
   },
 
   import: async ({ source, name, ...options }) => {
@@ -220,6 +223,12 @@ export const Image: ImageStoreFacade = {
 async function storeOf(options: LookupOptions): Promise<ImageStore> {
   const { ImageStore } = await import("../image/host/image-store.ts");
   return new ImageStore(new Home(options.home));
+}
+
+/** A snapshot's guest has its image mounted, whatever became of the image's name. */
+async function rootfsOfSnapshots(options: LookupOptions): Promise<string[]> {
+  const snapshots = await new SnapshotStore(new Home(options.home)).list();
+  return snapshots.map(({ manifest }) => basename(manifest.labels[ROOTFS_LABEL] ?? "", ".erofs"));
 }
 
 async function runningMachines(options: LookupOptions): Promise<MachineInfo[]> {

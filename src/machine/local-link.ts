@@ -4,7 +4,7 @@ import type { GuestDefaults } from "./guest-command.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { readLog } from "./machine-log.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import type { Monitor } from "./monitor.ts";
+import type { CaptureOptions, Monitor } from "./monitor.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /** A machine whose monitor is in this process. */
@@ -26,6 +26,10 @@ export class LocalLink implements MachineLink {
 
   get name(): string {
     return this.#monitor.info.name;
+  }
+
+  get home(): string {
+    return this.#registry.home.root;
   }
 
   get defaults(): GuestDefaults {
@@ -58,6 +62,14 @@ export class LocalLink implements MachineLink {
 
   signal(number: number): Promise<void> {
     return this.#monitor.signal(number);
+  }
+
+  reset(): Promise<void> {
+    return this.#monitor.reset();
+  }
+
+  snapshot(options: CaptureOptions): Promise<string> {
+    return this.#monitor.snapshot(options);
   }
 
   logs(options: LogOptions): AsyncIterable<LogEntry> {

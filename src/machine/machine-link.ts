@@ -1,5 +1,6 @@
 import type { Agent } from "../agent/requests.ts";
 import type { GuestDefaults } from "./guest-command.ts";
+import type { CaptureOptions } from "./monitor.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /**
@@ -9,6 +10,8 @@ import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopO
 export interface MachineLink {
   readonly id: string;
   readonly name: string;
+  /** Root folder of the home that it is in. */
+  readonly home: string;
   readonly defaults: GuestDefaults;
   /** Grows while the machine starts and is used. */
   readonly timings: PhaseTiming[];
@@ -22,6 +25,10 @@ export interface MachineLink {
   kill(): Promise<MachineExit>;
   /** Signals the main command; the number is Linux's. */
   signal(number: number): Promise<void>;
+  /** See `Machine.reset`. */
+  reset(): Promise<void>;
+  /** Makes a snapshot and resolves with its id. */
+  snapshot(options: CaptureOptions): Promise<string>;
   logs(options: LogOptions): AsyncIterable<LogEntry>;
   /** Deletes what is left of a machine that has ended. */
   remove(): Promise<void>;

@@ -30,14 +30,14 @@ import { isAlive } from "./process-identity.ts";
  * Whoever reads a record whose owner is dead settles it, so that nothing here claims that a dead machine runs.
  */
 export class MachineRegistry {
-  readonly #home: Home;
+  readonly home: Home;
 
   constructor(home: Home) {
-    this.#home = home;
+    this.home = home;
   }
 
   folder(id: string): string {
-    return join(this.#home.machines, id);
+    return join(this.home.machines, id);
   }
 
   /**
@@ -95,7 +95,7 @@ export class MachineRegistry {
 
   /** Every machine, oldest first. */
   async list(): Promise<MachineRecord[]> {
-    const ids = (await entries(this.#home.machines)).filter((name) => /^[0-9a-f]{12}$/.test(name));
+    const ids = (await entries(this.home.machines)).filter((name) => /^[0-9a-f]{12}$/.test(name));
     const records = await Promise.all(ids.map((id) => this.read(id)));
     return records
       .filter((record) => record !== undefined)
@@ -154,7 +154,7 @@ export class MachineRegistry {
    */
   async sweep(): Promise<void> {
     await this.list();
-    for (const name of await entries(this.#home.machines)) {
+    for (const name of await entries(this.home.machines)) {
       const folder = this.folder(name);
       if (!/^[0-9a-f]{12}$/.test(name)) continue;
       // A record that cannot be read may be another version's, and its machine may run.
@@ -209,7 +209,7 @@ export class MachineRegistry {
   }
 
   #namePath(name: string): string {
-    return join(this.#home.machines, ".names", name);
+    return join(this.home.machines, ".names", name);
   }
 }
 

@@ -21,7 +21,10 @@ import type {
   MachineInfo,
   MachineOptions,
   PhaseTiming,
+  RestoreOptions,
   RunOptions,
+  SnapshotInfo,
+  SnapshotOptions,
   StopOptions,
 } from "./types.ts";
 
@@ -76,13 +79,34 @@ export class Machine implements AsyncDisposable {
    * console.log((await machine.shell("echo $GREETING")).stdout); // hi
    * ```
    */
-  static async create(image: string, options: MachineOptions = {}): Promise<Machine> {
+  static create(image: string, options?: MachineOptions): Promise<Machine>;
+  /**
+   * Lets a copy of a machine go on from where its snapshot was made: with its processes, files and memory, and with an
+   * identity of its own.
+   *
+   * @throws SupermachineError `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_INVALID`, `SNAPSHOT_MISMATCH`, and the above.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { memory: "256MiB" });
+   * await machine.shell("echo warm >/tmp/state");
+   * const { id } = await machine.snapshot();
+   * await using copy = await Machine.create({ snapshot: id });
+   * console.log((await copy.shell("cat /tmp/state")).stdout); // warm
+   * ```
+   */
+  static create(options: RestoreOptions): Promise<Machine>;
+  static async create(source: string | RestoreOptions, options: MachineOptions = {}): Promise<Machine> {
     // Most commands and programs look at machines that are there; what makes one takes its time to load.
-    const [{ createMachine }, { defaultParts }] = await Promise.all([
-      import("./create-machine.ts"),
-      import("./default-parts.ts"),
-    ]);
-    return new Machine(await createMachine(image, options, defaultParts));
+    const { defaultParts } = await import("./default-parts.ts");
+    if (typeof source === "string") {
+      const { createMachine } = await import("./create-machine.ts");
+      return new Machine(await createMachine(source, options, defaultParts));
+    }
+    const { restoreMachine } = await import("./restore-machine.ts");
+    return new Machine(await restoreMachine(source, defaultParts));
   }
 
   /**
@@ -210,6 +234,75 @@ export class Machine implements AsyncDisposable {
    */
   forward(options: ForwardOptions): Promise<Forward> {
     return openForward(() => this.#link.agent(), options);
+  }
+
+  /**
+   * Makes a snapshot: the machine stands still for a moment and goes on. Copies of it are made with
+   * `Machine.create({ snapshot })`. Commands that run on behalf of a caller (`exec`) do not go on in a copy; everything
+   * else does, the main command included.
+   *
+   * @param name Under which it can be found; without one it has its id.
+   * @throws SupermachineError `NAME_IN_USE`, `NO_SPACE`, `UNSUPPORTED` on engines that cannot, `MACHINE_NOT_RUNNING`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { memory: "256MiB" });
+   * const snapshot = await machine.snapshot("first", { replace: true });
+   * console.log(snapshot.names, snapshot.memoryMiB); // [ 'first' ] 256
+   * ```
+   */
+  async snapshot(name?: string, options: SnapshotOptions = {}): Promise<SnapshotInfo> {
+    const { snapshotMachine } = await import("./snapshot-machine.ts");
+    return await snapshotMachine(this.#link, name, options);
+  }
+
+  /**
+   * Makes copies of the running machine, which go on side by side with it. They share its memory until they write.
+   * They have names, ids and identities of their own, no published ports, and are this process's to end.
+   *
+   * @param count How many. Default 1.
+   * @throws SupermachineError as `snapshot` and `Machine.create`; then there is no copy.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { memory: "256MiB" });
+   * await machine.shell("echo 42 >/answer");
+   * const copies = await machine.fork(2);
+   * for (const copy of copies) console.log((await copy.shell("cat /answer")).stdout); // 42 42
+   * for (const copy of copies) await copy[Symbol.asyncDispose]();
+   * ```
+   */
+  async fork(count: number = 1): Promise<Machine[]> {
+    const [{ forkMachine }, { defaultParts }] = await Promise.all([
+      import("./snapshot-machine.ts"),
+      import("./default-parts.ts"),
+    ]);
+    return (await forkMachine(this.#link, count, defaultParts)).map((link) => new Machine(link));
+  }
+
+  /**
+   * Returns the machine to the state it was in when it was new, in place: what it wrote is gone, what runs in it ends
+   * with `MACHINE_EXITED`, and its main command starts again. Much faster than a new machine.
+   *
+   * @throws SupermachineError `UNSUPPORTED` on engines that cannot and for machines that were booted
+   * (`snapshot: false`), `MACHINE_NOT_RUNNING`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { memory: "256MiB" });
+   * await machine.files.write("/tmp/left", "over");
+   * await machine.reset();
+   * console.log(await machine.files.exists("/tmp/left")); // false
+   * ```
+   */
+  async reset(): Promise<void> {
+    await this.#link.reset();
   }
 
   /**

@@ -40,11 +40,31 @@ export class MainCommand {
       // With a terminal, input stays open and silent: a shell waits there instead of ending at once.
       stdin: config.tty,
       ...(config.tty ? { tty: { columns: 80, rows: 24 } } : {}),
+      // A copy of the machine takes it over.
+      parked: true,
     });
-    const command = new MainCommand(exec, argv, options.log);
+    return await MainCommand.#follow(exec, argv, options.log);
+  }
+
+  /** Takes over the main command of the machine that this one is a copy of. */
+  static async adopt(
+    agent: Agent,
+    { argv, pid }: { readonly argv: readonly string[]; readonly pid: number },
+    log: MachineLog,
+  ): Promise<MainCommand> {
+    return await MainCommand.#follow(agent.adopt(pid), argv, log);
+  }
+
+  static async #follow(exec: AgentExec, argv: readonly string[], log: MachineLog): Promise<MainCommand> {
+    const command = new MainCommand(exec, argv, log);
     exec.exit.catch(() => {});
     await exec.started;
     return command;
+  }
+
+  /** Its process in the guest. */
+  get pid(): Promise<number> {
+    return this.#exec.started;
   }
 
   /** Signals its process group. */

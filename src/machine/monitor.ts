@@ -1,12 +1,14 @@
-import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import type { Agent, ExecExit } from "../agent/requests.ts";
-import type { Engine, EngineExit, EngineMachine, GuestKernel } from "../engine/engine.ts";
+import { basename, join } from "node:path";
+import type { Agent, AgentTransport, ExecExit } from "../agent/requests.ts";
+import type { Engine, EngineExit, EngineMachine, GuestKernel, MachineOrigin } from "../engine/engine.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { IMAGE_LABEL, KIND_LABEL, ROOTFS_LABEL, type SnapshotKind } from "../snapshot/labels.ts";
+import { saveComponent } from "../snapshot/state-codec.ts";
 import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import { aborted, BootLimit } from "./boot-limit.ts";
 import { ControlServer } from "./control-server.ts";
+import { freshIdentity } from "./guest-identity.ts";
 import { signalName } from "./guest-signals.ts";
 import { bootError, exitError, isConnectionLoss, notRunning, panicLine, within } from "./machine-end.ts";
 import { MachineLog } from "./machine-log.ts";
@@ -15,6 +17,7 @@ import type { MachineRegistry } from "./machine-registry.ts";
 import { MainCommand } from "./main-command.ts";
 import { openForward } from "./port-forward.ts";
 import { identifyProcess } from "./process-identity.ts";
+import { type SavedMachine, savedMachineCodec } from "./saved-machine.ts";
 import type { Forward, MachineExit, MachineInfo, PhaseTiming, PublishedPort, StopOptions } from "./types.ts";
 
 /** Everything that is needed to start a machine whose image, kernel and record exist: plain data. */
@@ -25,6 +28,11 @@ export interface MonitorJob {
   readonly rootfs: string;
   readonly volumes: readonly string[];
   readonly kernel: GuestKernel;
+  /** Root folder of the home. */
+  readonly home: string;
+  readonly origin: MachineOrigin;
+  /** The main command of the machine that the snapshot was made of, which goes on. */
+  readonly main?: SavedMachine["main"];
   readonly bootTimeoutMs: number;
 }
 
@@ -39,8 +47,15 @@ export interface MonitorParts {
 const defaultStopTimeoutMs = 10_000;
 /** A guest that has lost its agent is mostly about to be reported as panicked or gone. */
 const lostAgentGraceMs = 3_000;
-/** Of what a guest has to be given at least; the kernel's pool takes 32 bytes. */
-const entropyBytes = 64;
+/** The kernel freezes what it can reach in milliseconds; a process in the middle of a long system call takes its time. */
+const freezeTimeoutMs = 10_000;
+
+/** What is asked of a monitor's `snapshot`. */
+export interface CaptureOptions {
+  /** "fork": for copies that are made at once, and not kept. */
+  readonly kind: Exclude<SnapshotKind, "template">;
+  readonly labels: Readonly<Record<string, string>>;
+}
 
 /**
  * Runs one machine: boots it, serves its control socket and published ports, runs its main command, and writes down how
@@ -62,6 +77,7 @@ export class Monitor {
   /** Why the machine ends, by whoever was first to want it to. */
   #intent: "stopped" | "killed" | "command" | undefined;
   #stopping: Promise<void> | undefined;
+  #busy: Promise<unknown> = Promise.resolve();
 
   private constructor(
     job: MonitorJob,
@@ -128,6 +144,12 @@ export class Monitor {
     return this.#hub.agent;
   }
 
+  /** Lets somebody else speak to the agent; a reset ends it. */
+  attach(transport: AgentTransport): void {
+    if (this.#hub === undefined) throw notRunning(this.info);
+    this.#hub.attach(transport);
+  }
+
   /** Resolves when the machine has ended and its record says so. */
   wait(): Promise<MachineExit> {
     return this.#ended;
@@ -180,28 +202,126 @@ export class Monitor {
   async #boot(): Promise<void> {
     const { record, bootTimeoutMs } = this.#job;
     using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
-    let phaseStart = performance.now();
-    const stream = await limit.race(this.#guest.agent);
-    const hub = await limit.race(this.#parts.openAgent(stream));
-    phaseStart = this.#addTiming("agent", phaseStart);
-    await limit.race(hub.agent.setup(this.#setupRequest()));
-    this.#hub = hub;
-    this.#addTiming("setup", phaseStart);
-    const argv = MainCommand.argvOf(record.config, record.defaults);
-    if (argv !== undefined) await limit.race(this.#startMain(hub.agent, argv));
-    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this, hub);
+    await this.#begin(limit);
+    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
     limit.check();
     await this.#update({
       state: "running",
       startedAt: Date.now(),
       ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
-      ...(argv === undefined ? {} : { command: argv }),
+      ...(this.#main === undefined ? {} : { command: this.#main.argv }),
     });
-    // Only now: a command that ends at once must not end a machine that is still being started.
-    this.#main?.ended.then(
-      (exit) => this.#mainEnded(exit),
+    this.#followMain();
+  }
+
+  /** From a guest that runs to one that takes commands, as itself and nobody else, with its main command. */
+  async #begin(limit: BootLimit): Promise<void> {
+    const { config, defaults } = this.#job.record;
+    let phaseStart = performance.now();
+    const stream = await limit.race(this.#guest.agent);
+    const hub = await limit.race(this.#parts.openAgent(stream));
+    phaseStart = this.#addTiming("agent", phaseStart);
+    const isSetUp = this.#guest.origin === "snapshot";
+    await limit.race(
+      isSetUp ? hub.agent.renew(freshIdentity(this.#hostname)) : hub.agent.setup(this.#setupRequest()),
+    );
+    this.#hub = hub;
+    this.#addTiming("setup", phaseStart);
+    const saved = this.#job.main;
+    const argv = saved?.argv ?? MainCommand.argvOf(config, defaults);
+    if (saved !== undefined) this.#main = await limit.race(MainCommand.adopt(hub.agent, saved, this.#log));
+    else if (argv !== undefined) await limit.race(this.#startMain(hub.agent, argv));
+  }
+
+  /** Only once it is up: a command that ends at once must not end a machine that is still being started. */
+  #followMain(): void {
+    const main = this.#main;
+    main?.ended.then(
+      // One that a reset has ended is no longer what the machine lives for.
+      (exit) => (main === this.#main ? this.#mainEnded(exit) : undefined),
       () => {},
     );
+  }
+
+  /**
+   * Returns the machine to the state in which it was when it was new, in place; see `Machine.reset`. A failure ends the
+   * machine: nobody knows what state it is in.
+   */
+  async reset(): Promise<void> {
+    const guest = this.#guest;
+    const hub = this.#hub;
+    if (guest.reset === undefined) throw cannot(this.info, "reset");
+    if (hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    using limit = new BootLimit(guest, { timeoutMs: this.#job.bootTimeoutMs });
+    await limit.race(
+      this.#exclusively(async () => {
+        await guest.reset?.();
+        this.#main = undefined;
+        hub.close();
+        try {
+          await this.#begin(limit);
+        } catch (error) {
+          await guest.kill();
+          throw error;
+        }
+        this.#followMain();
+      }),
+    );
+  }
+
+  /**
+   * Makes a snapshot of the machine, which stands still meanwhile; see `Machine.snapshot`. The guest's processes are
+   * frozen first: in a copy none of them runs before it has an identity of its own.
+   */
+  async snapshot(options: CaptureOptions): Promise<string> {
+    const guest = this.#guest;
+    if (guest.capture === undefined) throw cannot(this.info, "make snapshots of");
+    const agent = this.agent();
+    return await this.#exclusively(async () => {
+      await agent.freeze({ timeoutMs: freezeTimeoutMs });
+      let thawed: Promise<unknown> | undefined;
+      const thaw = (): void => {
+        thawed ??= agent.thaw().catch(() => undefined);
+      };
+      try {
+        return (
+          (await guest.capture?.({
+            components: [saveComponent(savedMachineCodec, await this.#savedMachine())],
+            labels: {
+              ...options.labels,
+              [KIND_LABEL]: options.kind,
+              [IMAGE_LABEL]: this.info.image,
+              [ROOTFS_LABEL]: basename(this.#job.rootfs),
+            },
+            durable: options.kind !== "fork",
+            onResumed: thaw,
+          })) ?? ""
+        );
+      } finally {
+        thaw();
+        await thawed;
+      }
+    });
+  }
+
+  async #savedMachine(): Promise<SavedMachine> {
+    const { record, rootfs } = this.#job;
+    const main = this.#mainExit === undefined ? this.#main : undefined;
+    return {
+      image: record.info.image,
+      imageDigest: record.info.imageDigest,
+      rootfs: basename(rootfs),
+      defaults: record.defaults,
+      ...(main === undefined ? {} : { main: { argv: main.argv, pid: await main.pid } }),
+    };
+  }
+
+  /** One at a time: a snapshot of a machine that is being reset would be of neither state. */
+  async #exclusively<Value>(work: () => Promise<Value>): Promise<Value> {
+    const before = this.#busy;
+    const done = before.then(work, work);
+    this.#busy = done.catch(() => {});
+    return await done;
   }
 
   /** Returns the time, where the next phase starts. */
@@ -217,16 +337,20 @@ export class Monitor {
     const { devices } = this.#guest;
     return {
       modules: devices.modules,
+      bind: devices.bind,
       rootDevice: devices.rootDevice,
       dax: devices.dax,
-      hostname: record.config.hostname ?? record.info.id,
+      identity: freshIdentity(this.#hostname),
       ...(devices.network === undefined || record.config.network === "none"
         ? {}
         : { network: devices.network }),
-      clockNs: BigInt(Date.now()) * 1_000_000n,
-      entropy: randomBytes(entropyBytes),
       volumes,
     };
+  }
+
+  get #hostname(): string {
+    const { record } = this.#job;
+    return record.config.hostname ?? record.info.id;
   }
 
   async #startMain(agent: Agent, argv: readonly string[]): Promise<void> {
@@ -319,6 +443,12 @@ export class Monitor {
   }
 }
 
+function cannot({ name, engine }: MachineInfo, verb: string): SupermachineError {
+  return new SupermachineError("UNSUPPORTED", `The engine '${engine}' cannot ${verb} the machine '${name}'`, {
+    hint: "Use the engine 'vmm'",
+  });
+}
+
 async function publish(ports: readonly PublishedPort[], agent: () => Agent): Promise<Forward[]> {
   const forwards: Forward[] = [];
   try {
@@ -331,7 +461,7 @@ async function publish(ports: readonly PublishedPort[], agent: () => Agent): Pro
 }
 
 async function startEngine(job: MonitorJob, parts: MonitorParts): Promise<EngineMachine> {
-  const { record, architecture, rootfs, kernel } = job;
+  const { record, architecture, rootfs, kernel, home, origin } = job;
   const directory = join(record.runDirectory, "engine");
   await mkdir(directory, { mode: 0o700 });
   if (parts.signal?.aborted === true) throw aborted(parts.signal.reason);
@@ -344,5 +474,7 @@ async function startEngine(job: MonitorJob, parts: MonitorParts): Promise<Engine
     rootfs,
     network: record.config.network,
     directory,
+    home,
+    origin,
   });
 }

@@ -2,7 +2,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { AgentClient } from "../agent/client.ts";
 import type { Agent } from "../agent/requests.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { askMonitor, type ControlRequest, openRemoteAgent, signalThroughMonitor } from "./control-client.ts";
+import {
+  askMonitor,
+  type ControlRequest,
+  openRemoteAgent,
+  resetThroughMonitor,
+  signalThroughMonitor,
+  snapshotThroughMonitor,
+} from "./control-client.ts";
 import type { GuestDefaults } from "./guest-command.ts";
 import { stillRunning } from "./local-link.ts";
 import { exitError, isConnectionLoss, notRunning, within } from "./machine-end.ts";
@@ -10,6 +17,7 @@ import type { MachineLink } from "./machine-link.ts";
 import { readLog } from "./machine-log.ts";
 import { isLive, type MachineRecord } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
+import type { CaptureOptions } from "./monitor.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /** A monitor that was asked to kill its machine and has not done so by then is killed itself. */
@@ -27,7 +35,7 @@ export class RemoteLink implements MachineLink {
   readonly timings: PhaseTiming[];
   readonly #registry: MachineRegistry;
   /** Or why there is none. */
-  readonly #agent: AgentClient | Error;
+  #agent: AgentClient | Error;
 
   private constructor(record: MachineRecord, registry: MachineRegistry, agent: AgentClient | Error) {
     this.id = record.info.id;
@@ -46,6 +54,10 @@ export class RemoteLink implements MachineLink {
     return new RemoteLink(record, registry, agent);
   }
 
+  get home(): string {
+    return this.#registry.home.root;
+  }
+
   agent(): Agent {
     if (this.#agent instanceof Error) throw this.#agent;
     return this.#agent;
@@ -61,10 +73,7 @@ export class RemoteLink implements MachineLink {
   }
 
   async info(): Promise<MachineInfo> {
-    const record = await this.#registry.read(this.id);
-    if (record === undefined)
-      throw new SupermachineError("MACHINE_NOT_FOUND", `The machine '${this.name}' has been removed`);
-    return record.info;
+    return (await this.#record()).info;
   }
 
   async wait(options: { signal?: AbortSignal | undefined } = {}): Promise<MachineExit> {
@@ -89,11 +98,18 @@ export class RemoteLink implements MachineLink {
   }
 
   async signal(number: number): Promise<void> {
-    const record = await this.#registry.read(this.id);
-    if (record === undefined)
-      throw new SupermachineError("MACHINE_NOT_FOUND", `The machine '${this.name}' has been removed`);
-    if (!isLive(record)) throw notRunning(record.info);
-    await signalThroughMonitor(record, number);
+    await signalThroughMonitor(await this.#live(), number);
+  }
+
+  async reset(): Promise<void> {
+    await resetThroughMonitor(await this.#live());
+    // The monitor has let go of everyone who spoke to the agent.
+    if (!(this.#agent instanceof Error)) this.#agent.close();
+    this.#agent = await openRemoteAgent(await this.#live());
+  }
+
+  async snapshot(options: CaptureOptions): Promise<string> {
+    return await snapshotThroughMonitor(await this.#live(), options);
   }
 
   async *logs(options: LogOptions): AsyncGenerator<LogEntry> {
@@ -115,6 +131,19 @@ export class RemoteLink implements MachineLink {
 
   close(): void {
     if (!(this.#agent instanceof Error)) this.#agent.close();
+  }
+
+  async #record(): Promise<MachineRecord> {
+    const record = await this.#registry.read(this.id);
+    if (record === undefined)
+      throw new SupermachineError("MACHINE_NOT_FOUND", `The machine '${this.name}' has been removed`);
+    return record;
+  }
+
+  async #live(): Promise<MachineRecord> {
+    const record = await this.#record();
+    if (!isLive(record)) throw notRunning(record.info);
+    return record;
   }
 
   /** Sends a request; where nobody takes it, the machine has ended or is about to. */

@@ -41,6 +41,11 @@ export interface MachineOptions {
   pull?: PullPolicy | undefined;
   /** Default "auto". */
   engine?: EngineName | "auto" | undefined;
+  /**
+   * False: boot, instead of going on from the template snapshot that all machines of this shape share (made when it is
+   * first needed).
+   */
+  snapshot?: false | undefined;
   /** Path of a kernel to boot in place of the one that is found or fetched. */
   kernel?: string | undefined;
   /** Replaces the image's Entrypoint and drops its Cmd. */
@@ -70,6 +75,50 @@ export interface MachineOptions {
   signal?: AbortSignal | undefined;
 }
 
+/**
+ * What `Machine.create` can be told about a machine that goes on from a snapshot. Image, processors, memory and kernel are
+ * the snapshot's.
+ */
+export interface RestoreOptions
+  extends Omit<
+    MachineOptions,
+    "memory" | "cpus" | "platform" | "pull" | "kernel" | "entrypoint" | "command" | "snapshot"
+  > {
+  /** A snapshot's name, its id, or at least four first digits of its id. */
+  snapshot: string;
+}
+
+/** What a snapshot is of. */
+export interface SnapshotInfo {
+  /** 64 hex digits: a hash of everything in it. */
+  readonly id: string;
+  readonly names: readonly string[];
+  /** "template": of a guest without an image, made as needed. "warm": of a prepared image. "fork": for copies made at once. */
+  readonly kind: "template" | "snapshot" | "warm" | "fork";
+  /** Canonical name of the image; absent for templates. */
+  readonly image?: string;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly kernel: string;
+  /** Id of the snapshot that its memory is based on. */
+  readonly parent?: string;
+  /** Bytes that its memory takes on the disk. */
+  readonly diskBytes: number;
+  /** A machine uses it now. */
+  readonly inUse: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+}
+
+/** Options of `machine.snapshot`. */
+export interface SnapshotOptions {
+  /** Free text by key. */
+  labels?: Readonly<Record<string, string>> | undefined;
+  /** Take the name from the snapshot that has it. Default false. */
+  replace?: boolean | undefined;
+}
+
 /** A machine's options with every default filled in: plain, frozen data that can be printed and stored. */
 export interface MachineConfig {
   readonly image: string;
@@ -86,6 +135,7 @@ export interface MachineConfig {
   readonly pull: PullPolicy;
   readonly engine: EngineName | "auto";
   readonly kernel: string | undefined;
+  readonly snapshot: false | undefined;
   readonly entrypoint: readonly string[] | undefined;
   readonly command: readonly string[] | undefined;
   readonly tty: boolean;
@@ -132,6 +182,8 @@ export interface MachineInfo {
   /** Canonical name of the image. */
   readonly image: string;
   readonly imageDigest: string;
+  /** Id of the snapshot that it was made from, if it was. */
+  readonly snapshot?: string;
   readonly engine: EngineName;
   /** "kvm", "tcg" ... */
   readonly accelerator: string | undefined;
@@ -167,7 +219,7 @@ export interface MachineInfo {
 
 /** How long one step of a machine's start took. In the order in which the steps ended. */
 export interface PhaseTiming {
-  readonly phase: "image" | "rootfs" | "kernel" | "engine" | "agent" | "setup" | "first exec";
+  readonly phase: "snapshot" | "image" | "rootfs" | "kernel" | "engine" | "agent" | "setup" | "first exec";
   readonly ms: number;
 }
 

@@ -61,6 +61,13 @@ export class DeviceHost implements TransportHooks {
     this.#lastFault = undefined;
   }
 
+  /** The slot becomes as it was before any driver came; for a machine that is put back to where it had none. */
+  revert(): void {
+    this.reset();
+    r.clearDriverWords(this.#options.registers);
+    this.#publishConfig();
+  }
+
   activate(): boolean {
     return this.#goLive([]);
   }

@@ -158,13 +158,7 @@ export class MmioTransport implements BusDevice {
 
   #reset(): void {
     this.#hooks.reset();
-    const { words } = this.#registers;
-    for (const word of resetWords) Atomics.store(words, word, 0);
-    for (let queue = 0; queue < r.maxQueues; queue++)
-      for (let word = r.QUEUE_NUM; word <= r.QUEUE_DEVICE_HIGH; word++)
-        Atomics.store(words, r.queueWord(queue, word), 0);
-    // Last: a driver that waits for the reset waits for this.
-    Atomics.store(words, r.STATUS, 0);
+    r.clearDriverWords(this.#registers);
   }
 
   /** Section 2.2.2: nothing that was not offered; and section 6.2: no device of ours works without VERSION_1. */
@@ -305,14 +299,4 @@ const statusOrder: readonly (readonly [bit: number, needed: number])[] = [
   [v.FEATURES_OK, v.DRIVER],
   [v.DRIVER_OK, v.FEATURES_OK],
   [v.FAILED, 0],
-];
-
-const resetWords = [
-  r.INTERRUPT_STATUS,
-  r.DEVICE_FEATURES_SEL,
-  r.DRIVER_FEATURES_SEL,
-  r.QUEUE_SEL,
-  r.SHM_SEL,
-  r.DRIVER_FEATURES_LOW,
-  r.DRIVER_FEATURES_HIGH,
 ];

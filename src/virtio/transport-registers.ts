@@ -95,3 +95,23 @@ export function readQueueSetup({ words }: TransportRegisters, queue: number): Qu
   if (descriptors === undefined || driver === undefined || device === undefined) return undefined;
   return { size: Atomics.load(words, queueWord(queue, QUEUE_NUM)), descriptors, driver, device };
 }
+
+const driverWords = [
+  INTERRUPT_STATUS,
+  DEVICE_FEATURES_SEL,
+  DRIVER_FEATURES_SEL,
+  QUEUE_SEL,
+  SHM_SEL,
+  DRIVER_FEATURES_LOW,
+  DRIVER_FEATURES_HIGH,
+];
+
+/** Everything that a driver has set up is as before it came; what the device says of itself stays. */
+export function clearDriverWords({ words }: TransportRegisters): void {
+  for (const word of driverWords) Atomics.store(words, word, 0);
+  for (let queue = 0; queue < maxQueues; queue++)
+    for (let word = QUEUE_NUM; word <= QUEUE_DEVICE_HIGH; word++)
+      Atomics.store(words, queueWord(queue, word), 0);
+  // Last: a driver that waits for the reset waits for this.
+  Atomics.store(words, STATUS, 0);
+}

@@ -1,8 +1,11 @@
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { arch, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { AgentClient } from "../../src/agent/client.ts";
 import type { AgentExec, ExecExit, ExecRequest } from "../../src/agent/requests.ts";
 import { duplexTransport } from "../../src/agent/transports/duplex.ts";
@@ -28,16 +31,17 @@ export function whyNot(): string | undefined {
   return undefined;
 }
 
-export async function serveAgent(): Promise<ServedAgent> {
-  const process = startAgent();
+export async function serveAgent(options: { cgroup?: string } = {}): Promise<ServedAgent> {
+  const process = startAgent(options);
   return { ...process, agent: await AgentClient.connect(duplexTransport(process.stream)) };
 }
 
 /** As `serveAgent`, before anything has been said to it. */
-export function startAgent(): Omit<ServedAgent, "agent"> {
+export function startAgent(options: { cgroup?: string } = {}): Omit<ServedAgent, "agent"> {
   const binary = build();
   const root = makeRoot();
-  const child = spawn(binary, ["--fd", "3", "--root", root], {
+  const cgroup = options.cgroup === undefined ? [] : ["--cgroup", options.cgroup];
+  const child = spawn(binary, ["--fd", "3", "--root", root, ...cgroup], {
     stdio: ["ignore", "inherit", "inherit", "pipe"],
   });
   const exited = new Promise((resolve) => child.once("exit", resolve));
@@ -51,6 +55,44 @@ export function startAgent(): Omit<ServedAgent, "agent"> {
       rmSync(root, { recursive: true, force: true });
     },
   };
+}
+
+/** The real agent at a socket, which outlives its connections. */
+export interface ListeningAgent extends AsyncDisposable {
+  /** A new connection replaces the one before. */
+  connect(): Promise<{ agent: AgentClient; socket: Socket }>;
+}
+
+export async function listenAgent(options: { cgroup?: string } = {}): Promise<ListeningAgent> {
+  const root = makeRoot();
+  const cgroup = options.cgroup === undefined ? [] : ["--cgroup", options.cgroup];
+  const child = spawn(build(), ["--listen", "/agent.sock", "--root", root, ...cgroup], { stdio: "inherit" });
+  const path = join(root, "agent.sock");
+  return {
+    async connect() {
+      const socket = await connected(path);
+      return { socket, agent: await AgentClient.connect(duplexTransport(socket)) };
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await once(child, "exit");
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The agent may only just have been started. */
+async function connected(path: string): Promise<Socket> {
+  for (let tries = 0; ; tries++) {
+    const socket = connect(path);
+    try {
+      await once(socket, "connect");
+      return socket;
+    } catch (error) {
+      if (tries === 500) throw error;
+      await sleep(10);
+    }
+  }
 }
 
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {

@@ -15,6 +15,8 @@ const config = {
   kernel: { image, initramfs: join(folder, "initramfs"), release: "tiny" },
   rootfs: join(folder, "rootfs"),
   network: "none",
+  home: folder,
+  origin: { kind: "boot" },
 } as const;
 const watch = new DescriptorWatch();
 const machines: VmmMachine[] = [];

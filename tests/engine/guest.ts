@@ -26,6 +26,8 @@ export class TestGuest implements Disposable {
       kernel: await provideKernel({ home, architecture: "x64" }),
       rootfs: this.#rootfs(),
       network: "none",
+      home: home.root,
+      origin: { kind: "boot" },
       directory: this.folder,
       ...changes,
     };

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { duplexTransport } from "../../src/agent/transports/duplex.ts";
 import type { EngineMachine } from "../../src/engine/engine.ts";
 import { qemuEngine } from "../../src/engine/qemu/engine.ts";
 import { writeCpio } from "../../src/kernel/cpio.ts";
+import { freshIdentity } from "../../src/machine/guest-identity.ts";
 import { TestGuest } from "./guest.ts";
 
 const engineModule = new URL("../../src/engine/qemu/engine.js", import.meta.url).href;
@@ -108,9 +108,7 @@ test("a machine that QEMU cannot start fails with QEMU's own words", async () =>
 async function setUp(agent: AgentClient, machine: EngineMachine): Promise<void> {
   await agent.setup({
     ...machine.devices,
-    hostname: "box",
-    clockNs: BigInt(Date.now()) * 1_000_000n,
-    entropy: randomBytes(64),
+    identity: freshIdentity("box"),
     volumes: [],
   });
 }

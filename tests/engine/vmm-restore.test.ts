@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -14,14 +15,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fd } from "../../src/abi/fd.ts";
-import { MAP_PRIVATE, PROT_READ, PROT_WRITE } from "../../src/abi/linux.x64.generated.ts";
 import type { EngineConfig } from "../../src/engine/engine.ts";
 import type { RamPiece } from "../../src/engine/vmm/build-machine.ts";
 import { type PausedMachine, VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { loadMachineState } from "../../src/engine/vmm/machine-state.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
-import { Mapping } from "../../src/sys/linux/mapping.ts";
 import { openResources } from "../../src/sys/open-resources.ts";
 import { tinyKernels, writeTinyKernel } from "./tiny-kernel.ts";
 
@@ -56,27 +54,19 @@ describe("restoring a machine of the vmm engine", {
       rootfs: join(folder, "rootfs"),
       network: "none",
       directory,
+      home: folder,
+      origin: { kind: "boot" },
     };
   };
 
   /** Restores from what was saved, with memory from a file; the file's pages stay as they are. */
-  const restore = (cpus: number, paused: PausedMachine, memory: string): VmmMachine => {
-    const file = openSync(memory, "r");
-    try {
-      return VmmMachine.restore(config(cpus), watch, {
-        state: loadMachineState(paused.components, { cpus, slots: 4 }),
-        mapRam: (offset, length) =>
-          Mapping.map(length, {
-            protection: PROT_READ | PROT_WRITE,
-            flags: MAP_PRIVATE,
-            fd: fd(file),
-            offset,
-          }),
-      });
-    } finally {
-      closeSync(file);
-    }
-  };
+  const restore = (cpus: number, paused: PausedMachine, memory: string): VmmMachine =>
+    VmmMachine.restore(config(cpus), watch, {
+      state: loadMachineState(paused.components, { cpus, slots: paused.slots.length }),
+      memory: [{ file: memory, offset: 0, length: paused.content.length }],
+      origin: "snapshot",
+      wasConnected: false,
+    });
 
   for (const cpus of [1, 4])
     test(`goes on where ${cpus} vCPU(s) were paused, several times over, and the original goes on too`, async () => {
@@ -100,6 +90,31 @@ describe("restoring a machine of the vmm engine", {
       await original.kill();
       assert.deepEqual(openResources().mapping, before.mapping);
     });
+
+  test("a machine is reset in place, many times, each time to the same memory", async () => {
+    const original = VmmMachine.boot(config(2), watch);
+    const { paused, count: saved } = await pausedBeyond(original, 0n);
+    const memory = join(folder, "memory-reset");
+    writeMemory(memory, paused.ram);
+    await assert.rejects(original.reset(), { code: "UNSUPPORTED" });
+    await original.kill();
+    await using machine = restore(2, paused, memory);
+    const before = openResources();
+    for (let use = 0; use < 20; use++) {
+      const { paused: later, count } = await pausedBeyond(machine, saved);
+      assert.ok(count > saved);
+      fill(later.ram, 0xab);
+      machine.resume();
+      await machine.reset();
+      const { ram } = await machine.pause();
+      const restored = counter(ram);
+      assert.ok(restored >= saved, `counted from ${saved}, not ${restored}`);
+      const others = differences(ram, memory).filter((page) => page !== counterAt / 4096);
+      assert.deepEqual(others, []);
+      machine.resume();
+    }
+    assert.deepEqual(openResources(), before);
+  });
 
   test("a state that lacks a part, or is of another shape, is refused and leaves nothing behind", async () => {
     const original = VmmMachine.boot(config(), watch);
@@ -136,6 +151,24 @@ async function pausedBeyond(
 function counter(ram: readonly RamPiece[]): bigint {
   const [window] = ram[0]?.mapping.windows() ?? [];
   return new DataView(window?.buffer as ArrayBuffer).getBigUint64(counterAt, true);
+}
+
+/** Scribbles over memory that the guest does not use. */
+function fill(ram: readonly RamPiece[], value: number): void {
+  const [window] = ram[0]?.mapping.windows() ?? [];
+  new Uint8Array(window?.buffer as ArrayBuffer, 32 * 2 ** 20, 2 ** 20).fill(value);
+}
+
+/** Numbers of the pages that are not as in the file. */
+function differences(ram: readonly RamPiece[], path: string): number[] {
+  const saved = readFileSync(path);
+  const [window] = ram[0]?.mapping.windows() ?? [];
+  const bytes = new Uint8Array(window?.buffer as ArrayBuffer);
+  const found: number[] = [];
+  for (let at = 0; at < bytes.length; at += 4096)
+    if (Buffer.compare(bytes.subarray(at, at + 4096), saved.subarray(at, at + 4096)) !== 0)
+      found.push(at / 4096);
+  return found;
 }
 
 function writeMemory(path: string, ram: readonly RamPiece[]): void {

@@ -36,6 +36,7 @@ interface RunOptions extends EnvironmentOptions {
   pull?: PullPolicy;
   engine?: EngineName | "auto";
   kernel?: string;
+  snapshot: boolean;
   quiet?: true;
   timings?: true;
 }
@@ -84,6 +85,7 @@ function define(command: Command, cli: Cli): void {
     .addOption(pullOption)
     .addOption(engineOption)
     .option("--kernel <file>", "boot this guest kernel")
+    .option("--no-snapshot", "boot, instead of going on from a snapshot of a booted machine")
     .option("-q, --quiet", "no progress and no warnings")
     .option("--timings", "print how long each step took, on standard error");
   examples(command, [
@@ -168,6 +170,7 @@ async function create(
     pull: options.pull,
     engine: options.engine,
     kernel: options.kernel,
+    snapshot: options.snapshot ? undefined : false,
     // As in docker, an empty entrypoint means none: the command stands alone.
     entrypoint:
       options.entrypoint === undefined ? undefined : options.entrypoint === "" ? [] : [options.entrypoint],

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import { productVersion } from "../../storage/product-version.ts";
 import type { Cli } from "../cli.ts";
 import { action, type CommandDefinition, examples, jsonOption } from "../command-definition.ts";
-import { productVersion } from "../product-version.ts";
 
 /** `supermachine version` */
 export const version: CommandDefinition = { define };

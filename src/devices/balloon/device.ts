@@ -143,6 +143,16 @@ export class BalloonDevice implements VirtioDevice {
     return { targetPages: this.#targetPages, actualPages: this.#actualPages };
   }
 
+  /** Goes on from a saved device's state, or with an empty balloon; before its transport is restored. */
+  restore({ targetPages, actualPages }: BalloonState): void {
+    this.#targetPages = targetPages;
+    this.#actualPages = actualPages;
+    this.#inside.clear();
+    this.#released.clear();
+    this.#reportedBytes = 0;
+    this.#statistics = undefined;
+  }
+
   activate(session: VirtioSession): void {
     this.#session = session;
   }

@@ -397,6 +397,19 @@ test("5.10.6.7: a transport reset waits for an event buffer", () => {
   assert.deepEqual(guest.receivedOps(), [REQUEST]);
 });
 
+test("a transport reset is dealt with when there is a new event buffer, not when the queue is looked at", () => {
+  const { device, guest } = setup();
+  guest.offer(2);
+  guest.offerEventBuffers(2);
+  device.resetConnections();
+  void device.connect(52).catch(() => {});
+  // As after a restore, when every queue is looked at once.
+  device.onQueue(2);
+  assert.deepEqual(guest.receivedOps(), []);
+  guest.offerEventBuffers(1);
+  assert.deepEqual(guest.receivedOps(), [REQUEST]);
+});
+
 test("a driver that goes away takes its connections with it", async () => {
   const { device, guest, connection } = accepted();
   const connecting = device.connect(5);

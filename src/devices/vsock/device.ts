@@ -3,6 +3,7 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { GuestFault } from "../../memory/guest-fault.ts";
 import type { DescriptorChain } from "../../virtio/descriptor-chain.ts";
 import type { VirtioDevice, VirtioSession } from "../../virtio/device.ts";
+import type { VirtQueue } from "../../virtio/virt-queue.ts";
 import { vsockConfig } from "./config.ts";
 import { type Connection, type OutgoingPacket, VsockConnection } from "./connection.ts";
 import { type ConnectionRequest, requestFor } from "./connection-request.ts";
@@ -91,6 +92,8 @@ export class VsockDevice implements VirtioDevice {
   #nextLocalPort: number;
   /** "due": the guest is to be told of a reset. "told": it has been, and has not dealt with it yet. */
   #transportReset: "none" | "due" | "told" = "none";
+  /** Buffers for events that were there when the guest was told of the reset. */
+  #otherEventBuffers = 0;
   #transmitStopped = false;
   /** Packets are being taken or written: what comes up meanwhile is sent afterwards, together. */
   #isBusy = false;
@@ -393,16 +396,17 @@ export class VsockDevice implements VirtioDevice {
     const event = new Uint8Array(4);
     new DataView(event.buffer).setUint32(0, p.VIRTIO_VSOCK_EVENT_TRANSPORT_RESET, true);
     queue.complete(chain, chain.write(0, event));
-    let others = 0;
-    while (others < queue.size && queue.pop() !== undefined) others++;
-    for (; others > 0; others--) queue.unpop();
+    this.#otherEventBuffers = countWaiting(queue);
     this.#transportReset = "told";
     queue.flush();
   }
 
+  /** Also called when there is no new buffer, as after a restore: only one more than there were counts. */
   #onEventBuffer(): void {
+    const queue = this.#session?.queue(EVENT);
+    if (queue === undefined) return;
     if (this.#transportReset === "due") this.#sendEvent();
-    else this.#transportReset = "none";
+    else if (countWaiting(queue) > this.#otherEventBuffers) this.#transportReset = "none";
   }
 
   /** For calls that come from the host: memory that the guest's buffers lie in may have been taken away. */
@@ -414,6 +418,14 @@ export class VsockDevice implements VirtioDevice {
       this.#session?.needsReset(error.message);
     }
   }
+}
+
+/** How many buffers the driver has there; they stay. Makes the driver notify of the next one. */
+function countWaiting(queue: VirtQueue): number {
+  let count = 0;
+  while (count < queue.size && queue.pop() !== undefined) count++;
+  for (let left = count; left > 0; left--) queue.unpop();
+  return count;
 }
 
 /** What a data packet carries; copied before anything is decided on it. */

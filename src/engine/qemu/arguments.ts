@@ -40,6 +40,7 @@ export function guestDevices(config: EngineConfig): GuestDevices {
   const hasNetwork = config.network === "user";
   return {
     modules: ["blk", "fs", "rng", ...(hasNetwork ? ["net"] : [])],
+    bind: [],
     rootDevice: "/dev/vda",
     dax: false,
     ...(hasNetwork && { network: userNetwork }),

@@ -27,6 +27,10 @@ export const qemuEngine: Engine = {
   },
 
   async start(config: EngineConfig): Promise<EngineMachine> {
+    if (config.origin.kind === "snapshot")
+      throw new SupermachineError("UNSUPPORTED", "The engine 'qemu' cannot restore snapshots", {
+        hint: "Use the engine 'vmm'",
+      });
     const { QemuMachine } = await import("./machine.ts");
     return await QemuMachine.start(config, await usableQemu(config));
   },

@@ -15,6 +15,7 @@ const drainMs = 1000;
 export class QemuMachine implements EngineMachine {
   readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices;
+  readonly origin = "boot";
   readonly exited: Promise<EngineExit>;
   readonly #child: ChildProcess;
   readonly #console: ConsoleLog;

@@ -10,18 +10,20 @@ import { RngDevice } from "../../devices/rng/device.ts";
 import { resetSerialState, serialStateWords } from "../../devices/serial/state.ts";
 import { VsockDevice } from "../../devices/vsock/device.ts";
 import { gsi, type IrqLine } from "../../hypervisor/irq-line.ts";
-import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
 import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
 import type { Vm } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { gpa } from "../../memory/address.ts";
+import type { MemoryRun } from "../../snapshot/memory-runs.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import type { EngineConfig } from "../engine.ts";
 import { openBootFile } from "./boot-file.ts";
 import { kernelCommandLine } from "./guest-devices.ts";
+import { hypervisor } from "./hypervisor.ts";
 import type { MachineState } from "./machine-state.ts";
 import { mapRootImage } from "./root-image.ts";
+import { mapSavedRam } from "./saved-ram.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
 import { VsockSocket, vsockSocketName } from "./vsock-socket.ts";
 
@@ -57,15 +59,23 @@ export type MachineStart =
 /** What a machine goes on from. */
 export interface RestoreSource {
   readonly state: MachineState;
-  /** Maps `length` bytes of the saved RAM from `offset` on, privately; RAM's pieces follow each other in it. */
-  mapRam(offset: number, length: number): Mapping;
+  /** The guest had connections, which it has to be told are gone. */
+  readonly wasConnected: boolean;
+  /** Where each byte of the saved RAM lies. */
+  readonly memory: readonly MemoryRun[];
 }
+
+/** The same, as far as a reset needs it: the memory is mapped already. */
+export type SavedState = Pick<RestoreSource, "state" | "wasConnected">;
+
+/** Without a root image the machine has a slot for one, and nothing in it. */
+export type MachineShape = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
 
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
 
 /** The recipe from a configuration to a machine that is about to boot. What fails undoes what was done. */
-export function bootMachine(config: EngineConfig, watch: DescriptorWatch): BuiltMachine {
+export function bootMachine(config: MachineShape, watch: DescriptorWatch): BuiltMachine {
   using undo = new DisposalStack();
   const parts = assemble(config, { watch, undo });
   using kernel = openBootFile(config.kernel.image);
@@ -83,19 +93,13 @@ export function bootMachine(config: EngineConfig, watch: DescriptorWatch): Built
 
 /** The same recipe, with a state in place of the reset: the machine goes on where the saved one stood. */
 export function restoreMachine(
-  config: EngineConfig,
+  config: MachineShape,
   watch: DescriptorWatch,
   source: RestoreSource,
 ): BuiltMachine {
   using undo = new DisposalStack();
   const parts = assemble(config, { watch, undo, source });
-  const { state } = source;
-  // The clock and the interrupt controllers first; the devices last, because they may raise interrupts, which a vCPU's
-  // own state would overwrite.
-  parts.vm.restore(state.vm);
-  for (const [index, vcpu] of state.vcpus.entries()) parts.vm.restoreVcpu(index, vcpu);
-  new Int32Array(parts.serialState).set(state.serial);
-  parts.slots.restore(state.transports);
+  putState(parts, source);
   return finish(parts, { kind: "restored" }, undo);
 }
 
@@ -107,15 +111,39 @@ interface Assembly {
   readonly source?: RestoreSource;
 }
 
-function assemble(config: EngineConfig, { watch, undo, source }: Assembly): Parts {
+/**
+ * Puts a machine whose vCPUs are paused back to where it was restored from: not a new VM, nor new devices. The drivers'
+ * hold on the devices ends before their memory changes.
+ */
+export function resetMachine(built: BuiltMachine, saved: SavedState): void {
+  built.slots.revert();
+  // Pages that were written go; what is touched next comes from the snapshot again. Copying the saved bytes over them
+  // was measured to cost more: finding them takes longer than dropping them all.
+  for (const { mapping } of built.ram) mapping.advise(MADV_DONTNEED);
+  built.balloon.restore(saved.state.balloon);
+  putState(built, saved);
+}
+
+/**
+ * The clock and the interrupt controllers first; the devices last, because they may raise interrupts, which a vCPU's own
+ * state would overwrite.
+ */
+function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnected }: SavedState): void {
+  vm.restore(state.vm);
+  for (const [index, vcpu] of state.vcpus.entries()) vm.restoreVcpu(index, vcpu);
+  new Int32Array(serialState).set(state.serial);
+  slots.restore(state.transports);
+  if (wasConnected) vsock.resetConnections();
+}
+
+function assemble(config: MachineShape, { watch, undo, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
   // Mappings first: they are released last, when no vCPU and no device can reach them.
-  const ram = mapRam(memoryBytes, source).map((piece) => ({ ...piece, mapping: undo.use(piece.mapping) }));
-  const rootImage = undo.use(mapRootImage(config.rootfs));
-  const vm = undo.use(new KvmHypervisor().createVm());
+  const ram = mapRam(memoryBytes, source);
+  for (const { mapping } of ram) undo.use(mapping);
+  const rootImage = config.rootfs === undefined ? undefined : undo.use(mapRootImage(config.rootfs));
+  const vm = undo.use(hypervisor.createVm());
   for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
-  const rootStart = pmemStart(memoryBytes);
-  vm.addMemory(gpa(rootStart), rootImage, { readOnly: true });
 
   const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
   const balloon = new BalloonDevice({
@@ -124,10 +152,15 @@ function assemble(config: EngineConfig, { watch, undo, source }: Assembly): Part
     ...(source && { state: source.state.balloon }),
   });
   const slots = undo.use(new VirtioSlots(vm, watch));
-  slots.plug(new PmemDevice({ start: rootStart, length: rootImage.length }));
   slots.plug(vsock);
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   slots.plug(balloon);
+  // Last: it is in no template, so that any image can follow one.
+  if (rootImage !== undefined) {
+    const start = pmemStart(memoryBytes);
+    vm.addMemory(gpa(start), rootImage, { readOnly: true });
+    slots.plug(new PmemDevice({ start, length: rootImage.length }));
+  }
   undo.defer(() => vsock.close());
   const vsockSocket = join(config.directory, vsockSocketName);
   undo.use(new VsockSocket(vsockSocket, vsock));
@@ -145,17 +178,12 @@ function finish(parts: Parts, start: MachineStart, undo: DisposalStack): BuiltMa
 }
 
 function mapRam(memoryBytes: number, source: RestoreSource | undefined): RamPiece[] {
-  using undo = new DisposalStack();
-  let offset = 0;
-  const pieces = ramRegions(memoryBytes).map(({ start, length }) => {
-    const mapping = undo.use(
-      source === undefined ? Mapping.anonymous(length) : source.mapRam(offset, length),
-    );
-    offset += length;
-    return { start, mapping };
-  });
-  undo.move();
-  return pieces;
+  const regions = ramRegions(memoryBytes);
+  const mappings =
+    source === undefined
+      ? regions.map(({ length }) => Mapping.anonymous(length))
+      : mapSavedRam(source.memory, regions);
+  return mappings.map((mapping, index) => ({ start: regions[index]?.start ?? 0, mapping }));
 }
 
 /** Gives pages of RAM back to the host; the guest finds zeros, or what was saved, when it touches them again. */

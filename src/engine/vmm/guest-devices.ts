@@ -9,13 +9,24 @@ export function kernelCommandLine(): string {
     "console=ttyS0 quiet panic=-1 random.trust_cpu=on swiotlb=noforce cryptomgr.notests no5lvl",
     // The clock of KVM is the one that survives; there is no other hardware to look for.
     "tsc=reliable no_timer_check noreplace-smp nomodule_probe",
-    `supermachine.agent=vsock:${agentPort} supermachine.modules=base,vsock`,
+    `supermachine.agent=vsock:${agentPort} supermachine.modules=base,vsock,rng,balloon,pmem,fs`,
   ].join(" ");
 }
 
+/** The root image's, behind those of the devices that every machine has: vsock, rng and balloon. */
+export const ROOT_SLOT = 3;
+
 /** What the agent finds on this engine. */
 export const guestDevices: GuestDevices = {
-  modules: ["pmem", "fs", "rng", "balloon"],
+  // Loaded before the agent speaks, and so in every template.
+  modules: [],
+  // A template's slot is empty, so that its driver has to be told of the image.
+  bind: [platformDeviceName(ROOT_SLOT)],
   rootDevice: "/dev/pmem0",
   dax: true,
 };
+
+/** Linux names ACPI devices by their kind and number (drivers/acpi/scan.c). */
+function platformDeviceName(slot: number): string {
+  return `LNRO0005:${slot.toString(16).padStart(2, "0")}`;
+}

@@ -1,7 +1,7 @@
 import { type BalloonState, balloonStateCodec } from "../../devices/balloon/state.ts";
 import { serialStateCodec } from "../../devices/serial/state.ts";
 import { type VsockState, vsockStateCodec } from "../../devices/vsock/state.ts";
-import { type BackendState, parseState } from "../../hypervisor/state.ts";
+import type { BackendState } from "../../hypervisor/state.ts";
 import { backendStateCodec } from "../../hypervisor/state-codec.ts";
 import {
   ComponentSet,
@@ -26,13 +26,14 @@ export interface MachineState {
 const vmCodec = backendStateCodec("kvm", "vm");
 const vcpuCodec = backendStateCodec("kvm", "vcpu");
 
-/** Saves a machine whose vCPUs are paused; `vcpus` are the states that they paused with. */
-export function saveMachine(built: BuiltMachine, vcpus: readonly Uint8Array[]): SavedComponent[] {
+/** Saves a machine whose vCPUs are paused. */
+export function saveMachine(built: BuiltMachine): SavedComponent[] {
+  const vcpus = built.vcpus.map(({ index }) => built.vm.saveVcpu(index));
   // Devices after the vCPUs, the VM last: what devices still had to deliver is then in its interrupt controllers.
   built.slots.settle();
   const transports = built.slots.save();
   return [
-    ...vcpus.map((state, instance) => saveComponent(vcpuCodec, parseState(state), { instance })),
+    ...vcpus.map((state, instance) => saveComponent(vcpuCodec, state, { instance })),
     ...transports.map((state, instance) => saveComponent(transportStateCodec, state, { instance })),
     saveComponent(serialStateCodec, new Int32Array(built.serialState)),
     saveComponent(vsockStateCodec, built.vsock.save()),

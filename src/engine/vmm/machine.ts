@@ -1,21 +1,39 @@
 import type { Duplex } from "node:stream";
 import type { Connection } from "../../devices/vsock/connection.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import type { MemoryContent } from "../../snapshot/host/memory-content.ts";
+import { contentOfRegions } from "../../snapshot/host/memory-regions.ts";
+import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
+import { SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
+import type { SnapshotId } from "../../snapshot/manifest.ts";
 import type { SavedComponent } from "../../snapshot/state-codec.ts";
+import { Home } from "../../storage/home.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import { ConsoleLog } from "../console-log.ts";
-import type { EngineConfig, EngineExit, EngineMachine, EngineTimings, GuestDevices } from "../engine.ts";
+import type {
+  CaptureRequest,
+  EngineExit,
+  EngineMachine,
+  EngineTimings,
+  GuestDevices,
+  MachineOrigin,
+} from "../engine.ts";
 import { agentStream } from "./agent-stream.ts";
 import {
   type BuiltMachine,
   bootMachine,
+  type MachineShape,
   type RamPiece,
   type RestoreSource,
+  resetMachine,
   restoreMachine,
+  type SavedState,
 } from "./build-machine.ts";
+import { captureMachine } from "./capture.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
 import { saveMachine } from "./machine-state.ts";
+import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
 import { startVcpuThreads } from "./vcpu-threads.ts";
@@ -25,6 +43,21 @@ export interface PausedMachine {
   /** All but the memory. */
   readonly components: readonly SavedComponent[];
   readonly ram: readonly RamPiece[];
+  /** The same memory, as a snapshot has it. */
+  readonly content: MemoryContent;
+  readonly cpus: number;
+  /** What is in each device slot. */
+  readonly slots: readonly string[];
+}
+
+interface Beginning {
+  readonly config: MachineShape;
+  /** When, on the clock of `performance.now`. */
+  readonly started: number;
+  readonly origin: MachineOrigin["kind"];
+  /** What it was restored from: the snapshot, and the state in it. */
+  readonly snapshot?: OpenedSnapshot | undefined;
+  readonly saved?: SavedState;
 }
 
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
@@ -32,8 +65,8 @@ const stopGraceMs = 5000;
 
 /** A machine whose monitor is this process. */
 export class VmmMachine implements EngineMachine {
-  readonly agent: Promise<Duplex>;
   readonly devices: GuestDevices = guestDevices;
+  readonly origin: MachineOrigin["kind"];
   readonly exited: Promise<EngineExit>;
   readonly pid: number = process.pid;
   readonly vsockSocket: string;
@@ -41,31 +74,43 @@ export class VmmMachine implements EngineMachine {
   readonly #built: BuiltMachine;
   readonly #threads: readonly VcpuThread[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
+  readonly #beginning: Beginning;
+  #agent: Promise<Duplex>;
   #isKilled = false;
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
-  static boot(config: EngineConfig, watch: DescriptorWatch): VmmMachine {
+  static boot(config: MachineShape, watch: DescriptorWatch): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(bootMachine(config, watch), started);
+    return VmmMachine.#start(bootMachine(config, watch), { config, started, origin: "boot" });
   }
 
-  /** Lets a saved machine go on, as a new one. */
-  static restore(config: EngineConfig, watch: DescriptorWatch, source: RestoreSource): VmmMachine {
+  /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
+  static restore(
+    config: MachineShape,
+    watch: DescriptorWatch,
+    source: RestoreSource & Pick<Beginning, "origin" | "snapshot">,
+  ): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(restoreMachine(config, watch, source), started);
+    const { origin, snapshot, state, wasConnected } = source;
+    const built = restoreMachine(config, watch, source);
+    const saved = { state, wasConnected };
+    return VmmMachine.#start(built, { config, started, origin, snapshot, saved });
   }
 
-  static #start(built: BuiltMachine, started: number): VmmMachine {
+  static #start(built: BuiltMachine, from: Beginning): VmmMachine {
     try {
-      return new VmmMachine(built, started);
+      return new VmmMachine(built, from);
     } catch (error) {
       built[Symbol.dispose]();
       throw error;
     }
   }
 
-  private constructor(built: BuiltMachine, started: number) {
+  private constructor(built: BuiltMachine, beginning: Beginning) {
+    const { started, origin } = beginning;
     this.#built = built;
+    this.#beginning = beginning;
+    this.origin = origin;
     this.vsockSocket = built.vsockSocket;
     this.#threads = startVcpuThreads(built, {
       onConsole: (bytes) => {
@@ -75,9 +120,11 @@ export class VmmMachine implements EngineMachine {
     });
     this.#timings.spawnedMs = performance.now() - started;
     this.exited = this.#watch();
-    this.agent = this.#reachAgent();
-    // It may reject before anyone looks; `exited` tells the same.
-    this.agent.catch(() => {});
+    this.#agent = this.#connectAgent();
+  }
+
+  get agent(): Promise<Duplex> {
+    return this.#agent;
   }
 
   get timings(): EngineTimings {
@@ -107,8 +154,16 @@ export class VmmMachine implements EngineMachine {
    * Rejects with MACHINE_EXITED when it ends meanwhile.
    */
   async pause(): Promise<PausedMachine> {
-    const vcpus = await Promise.all(this.#threads.map((thread) => thread.pause()));
-    return { components: saveMachine(this.#built, vcpus), ram: this.#built.ram };
+    await this.#pauseThreads();
+    const { ram, slots, vm } = this.#built;
+    const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
+    return {
+      components: saveMachine(this.#built),
+      ram,
+      content: contentOfRegions(vm.memory, regions),
+      cpus: this.#threads.length,
+      slots: slots.names,
+    };
   }
 
   /** Lets a paused machine go on. */
@@ -116,11 +171,34 @@ export class VmmMachine implements EngineMachine {
     for (const thread of this.#threads) thread.resume();
   }
 
+  async reset(): Promise<void> {
+    const { saved } = this.#beginning;
+    if (saved === undefined)
+      throw new SupermachineError("UNSUPPORTED", "A machine that was booted cannot be reset", {
+        hint: "Create it without 'snapshot: false' (--no-snapshot)",
+      });
+    await this.#pauseThreads();
+    resetMachine(this.#built, saved);
+    this.#agent = this.#connectAgent();
+    this.resume();
+  }
+
+  async capture(request: CaptureRequest): Promise<SnapshotId> {
+    const { config, snapshot } = this.#beginning;
+    await using writer = await new SnapshotStore(new Home(config.home)).create();
+    const context = { writer, host: thisHost(config), kernel: config.kernel, parent: snapshot };
+    return await captureMachine(this, context, request);
+  }
+
+  async #pauseThreads(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.pause()));
+  }
+
   /** A fresh guest's agent knocks when it is ready; a restored one's waits for us. */
-  async #reachAgent(): Promise<Duplex> {
-    const { vsock, start } = this.#built;
+  #connectAgent(): Promise<Duplex> {
+    const { vsock } = this.#built;
     const connected =
-      start.kind === "restored"
+      this.#beginning.saved !== undefined
         ? vsock.connect(agentPort)
         : new Promise<Connection>((resolve) => {
             vsock.listen(agentPort, resolve);
@@ -129,7 +207,10 @@ export class VmmMachine implements EngineMachine {
       const why = `The machine ended before its agent answered: ${exit.kind}`;
       throw new SupermachineError("MACHINE_EXITED", why);
     });
-    return agentStream(await Promise.race([connected, ended]));
+    const stream = Promise.race([connected, ended]).then(agentStream);
+    // It may reject before anyone looks; `exited` tells the same.
+    stream.catch(() => {});
+    return stream;
   }
 
   /** The first vCPU that ends, ends the machine; everything is released before anyone hears of it. */

@@ -27,6 +27,7 @@ export type VcpuStart =
 /** What a vCPU's thread is to do; not 0 makes it leave the guest, together with a kick. */
 export const WISH_RUN = 0;
 export const WISH_STOP = 1;
+/** From here on up, each pause has a number of its own: one that follows at once is not taken for the one before. */
 export const WISH_PAUSE = 2;
 
 /** Why a vCPU's thread ended. */
@@ -43,6 +44,6 @@ export type VcpuMessage =
   /** Look into the mailbox. */
   | { readonly kind: "ask" }
   | { readonly kind: "console"; readonly bytes: Uint8Array }
-  /** Between two instructions of the guest, until the wish changes; with an encoded `BackendState`. */
-  | { readonly kind: "paused"; readonly state: Uint8Array }
+  /** Between two instructions of the guest, until the wish changes. */
+  | { readonly kind: "paused" }
   | { readonly kind: "end"; readonly end: VcpuEnd };

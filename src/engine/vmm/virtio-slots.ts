@@ -9,6 +9,7 @@ import { gsi } from "../../hypervisor/irq-line.ts";
 import type { Vm } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { gpa } from "../../memory/address.ts";
+import { mismatchedSnapshot } from "../../snapshot/snapshot-error.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
 import type { VirtioDevice } from "../../virtio/device.ts";
@@ -76,16 +77,29 @@ export class VirtioSlots implements Disposable {
     for (const ring of this.#doorbells) ring();
   }
 
+  /** Names of the plugged devices, by slot. */
+  get names(): string[] {
+    return this.#hosts.map(({ device }) => device.name);
+  }
+
   /** What every plugged device's transport goes on from, by slot. */
   save(): TransportState[] {
     return this.#hosts.map((host) => host.save());
   }
 
-  /** Puts saved transports under the devices, which are of the same kinds in the same slots. */
+  /**
+   * Puts saved transports under the devices, which are of the same kinds in the same slots. Devices in slots beyond are
+   * new to the guest.
+   */
   restore(states: readonly TransportState[]): void {
-    if (states.length !== this.#hosts.length)
-      throw new RangeError(`${states.length} states for ${this.#hosts.length} devices`);
+    if (states.length > this.#hosts.length)
+      throw mismatchedSnapshot(`it has ${states.length} devices, not ${this.#hosts.length}`);
     for (const [slot, state] of states.entries()) this.#hosts[slot]?.restore(state);
+  }
+
+  /** Takes every device from its driver, for a machine that is put back to a snapshot while its vCPUs are paused. */
+  revert(): void {
+    for (const host of this.#hosts) host.revert();
   }
 
   [Symbol.dispose](): void {

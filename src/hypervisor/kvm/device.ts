@@ -10,6 +10,7 @@ import {
   KvmPitConfig,
 } from "../../abi/kvm.x64.generated.ts";
 import { O_RDWR } from "../../abi/linux.x64.generated.ts";
+import type { CpuProfile } from "../../arch/cpu.ts";
 import { OwnedFd, open } from "../../sys/linux/file.ts";
 import type { Support } from "../capabilities.ts";
 import type { Hypervisor } from "../hypervisor.ts";
@@ -19,6 +20,7 @@ import { kvmCapabilities, probeKvm } from "./probe.ts";
 import { requestKvm } from "./request.ts";
 import { openKvmVcpu } from "./vcpu.ts";
 import { KvmVm } from "./vm.ts";
+import { type CpuidEntry, decodeCpuid, guestCpuid } from "./x64/cpuid.ts";
 import { readVcpuTraits, type VcpuTraits } from "./x64/vcpu-traits.ts";
 
 /**
@@ -60,6 +62,13 @@ export class KvmHypervisor implements Hypervisor {
       vm[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** What the CPUID instruction tells a vCPU of a machine of this shape. */
+  guestCpuid(profile: CpuProfile): readonly CpuidEntry[] {
+    using kvm = open(this.#path, O_RDWR);
+    const { cpuid, tscDeadline } = this.#traitsOf(kvm.fd, true);
+    return decodeCpuid(guestCpuid(cpuid, { ...profile, tscDeadline }));
   }
 
   openVcpu(ticket: VcpuTicket): Vcpu {

@@ -31,6 +31,8 @@ export function openKvmVcpu(opened: VcpuTicket): Vcpu {
   const [window] = foreignWindows(ticket.runAddress, ticket.runLength);
   if (window === undefined) throw new RangeError("The run page is empty");
   const mask = blockSignal(SIGURG);
+  // A kick that came too late for this thread's last vCPU is not for this one.
+  takeSignal(SIGURG);
   const byte = (SIGURG - 1) >> 3;
   mask[byte] = (mask[byte] ?? 0) & ~(1 << ((SIGURG - 1) & 7));
   const bytes = new Uint8Array(KvmSignalMask.sigsetOffset + mask.length);

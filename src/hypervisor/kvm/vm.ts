@@ -24,7 +24,7 @@ import { KvmIrqLine } from "./irq-line.ts";
 import { KvmMemorySlot } from "./memory-slot.ts";
 import { requestKvm } from "./request.ts";
 import type { KvmVcpuTicket } from "./vcpu-ticket.ts";
-import { restoreVcpuState } from "./x64/vcpu-state.ts";
+import { restoreVcpuState, saveVcpuState } from "./x64/vcpu-state.ts";
 import type { VcpuTraits } from "./x64/vcpu-traits.ts";
 import { restoreVmState, saveVmState } from "./x64/vm-state.ts";
 
@@ -139,8 +139,7 @@ export class KvmVm implements Vm {
    * the system call orders the two for the other thread.
    */
   kick(index: number): void {
-    const vcpu = this.#vcpus.get(index);
-    if (vcpu === undefined) throw new RangeError(`There is no vCPU ${index}`);
+    const vcpu = this.#vcpu(index);
     vcpu.run.immediateExit = 1;
     // Pairs with the stores in `openKvmVcpu` and in the vCPU's disposal.
     const thread = Atomics.load(vcpu.thread, 0);
@@ -155,16 +154,24 @@ export class KvmVm implements Vm {
     restoreVmState(this.#fd.fd, this.#parts, state);
   }
 
+  saveVcpu(index: number): BackendState {
+    return saveVcpuState(this.#vcpu(index).fd, this.#parts.traits);
+  }
+
   restoreVcpu(index: number, state: BackendState): void {
-    const vcpu = this.#vcpus.get(index);
-    if (vcpu === undefined) throw new RangeError(`There is no vCPU ${index}`);
-    restoreVcpuState(vcpu.fd, this.#parts.traits, state);
+    restoreVcpuState(this.#vcpu(index).fd, this.#parts.traits, state);
   }
 
   [Symbol.dispose](): void {
     for (const slot of [...this.#slots.values()]) slot[Symbol.dispose]();
     this.#vcpus.clear();
     this.#owned[Symbol.dispose]();
+  }
+
+  #vcpu(index: number): OwnedVcpu {
+    const vcpu = this.#vcpus.get(index);
+    if (vcpu === undefined) throw new RangeError(`There is no vCPU ${index}`);
+    return vcpu;
   }
 }
 

@@ -66,6 +66,8 @@ export interface PruneOptions {
   readonly keep?: readonly Digest[] | undefined;
   /** Name, without ".erofs", of the root file system made from an image; without it none is removed. */
   readonly rootfsKey?: ((image: LocalImage) => string) | undefined;
+  /** More such names to keep: of root file systems that something else than an image needs. */
+  readonly rootfsInUse?: (() => Promise<readonly string[]>) | undefined;
 }
 
 export interface PruneResult {

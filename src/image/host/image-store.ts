@@ -109,7 +109,10 @@ export class ImageStore {
    * Forgets a name (for every platform), or, given an id, every name of that image; then frees what no image needs.
    * Returns the forgotten names.
    */
-  async remove(text: string, options: Pick<PruneOptions, "rootfsKey"> = {}): Promise<string[]> {
+  async remove(
+    text: string,
+    options: Pick<PruneOptions, "rootfsKey" | "rootfsInUse"> = {},
+  ): Promise<string[]> {
     const records = await this.#images.findAll(text);
     if (records.length === 0) throw notHere(text);
     for (const record of records) await this.#images.index.remove(record);
@@ -170,11 +173,13 @@ export class ImageStore {
   }
 
   async #collect(
-    options: Pick<PruneOptions, "rootfsKey"> & { readonly keepPartials: boolean },
+    options: Pick<PruneOptions, "rootfsKey" | "rootfsInUse"> & { readonly keepPartials: boolean },
   ): Promise<Freed> {
     const { collectGarbage } = await import("./store/collect-garbage.ts");
-    const { rootfsKey, keepPartials } = options;
-    const rootfsKeys = rootfsKey && (() => this.#rootfsKeys(rootfsKey));
+    const { rootfsKey, keepPartials, rootfsInUse } = options;
+    const rootfsKeys =
+      rootfsKey &&
+      (async () => new Set([...(await this.#rootfsKeys(rootfsKey)), ...((await rootfsInUse?.()) ?? [])]));
     return collectGarbage({ store: this.#images.store, index: this.#images.index, keepPartials, rootfsKeys });
   }
 

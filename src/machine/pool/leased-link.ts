@@ -1,6 +1,7 @@
 import type { Agent } from "../../agent/requests.ts";
 import type { GuestDefaults } from "../guest-command.ts";
 import type { MachineLink } from "../machine-link.ts";
+import type { CaptureOptions } from "../monitor.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "../types.ts";
 import { leaseEnded } from "./lease-ended.ts";
 
@@ -28,6 +29,10 @@ export class LeasedLink implements MachineLink {
 
   get name(): string {
     return this.#link.name;
+  }
+
+  get home(): string {
+    return this.#link.home;
   }
 
   get defaults(): GuestDefaults {
@@ -64,6 +69,14 @@ export class LeasedLink implements MachineLink {
 
   async signal(number: number): Promise<void> {
     await this.#lent().signal(number);
+  }
+
+  async reset(): Promise<void> {
+    await this.#lent().reset();
+  }
+
+  async snapshot(options: CaptureOptions): Promise<string> {
+    return this.#lent().snapshot(options);
   }
 
   logs(options: LogOptions): AsyncIterable<LogEntry> {

@@ -87,6 +87,14 @@ export class FakeAgent implements Agent {
     return exec;
   }
 
+  adopt(pid: number): AgentExec {
+    throw new SupermachineError("UNSUPPORTED", `No parked command has process id ${pid}`);
+  }
+
+  async freeze(): Promise<void> {}
+  async renew(): Promise<void> {}
+  async thaw(): Promise<void> {}
+
   /** The connection breaks. */
   lose(): void {
     const error = new SupermachineError("MACHINE_EXITED", "The connection to the guest agent ended");

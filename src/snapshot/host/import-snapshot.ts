@@ -20,7 +20,7 @@ import { maxStateFileLength, parseStateFile } from "../state-file.ts";
 import { archiveFormatVersion, archiveIndexName } from "./export-snapshot.ts";
 import { blockLength } from "./memory-content.ts";
 import { maxAncestors } from "./open-snapshot.ts";
-import { completeMemory, publishSnapshot, writeDurably } from "./publish-snapshot.ts";
+import { completeMemory, publishSnapshot, writeNew } from "./publish-snapshot.ts";
 import { manifestName, memoryName, memoryPath, sha256, stateName } from "./snapshot-files.ts";
 import { writeFully } from "./write-memory.ts";
 
@@ -63,7 +63,7 @@ async function importFrom(home: Home, source: FileSource): Promise<SnapshotId> {
     ready.push({ folder, id: await unpackOne(folder, { entries, parent: ready.at(-1)?.id }) });
   }
   if (entries.next().done !== true) throw invalidSnapshot("the archive has more than it announces");
-  for (const { folder, id } of ready) await publishSnapshot(home, folder, id);
+  for (const { folder, id } of ready) await publishSnapshot(home, { folder, id, durable: true });
   return index.snapshot;
 }
 
@@ -98,8 +98,8 @@ async function unpackOne(
   await mkdir(folder, { mode: 0o700 });
   if ((await writeMemoryEntry(folder, memory, pages)) !== manifest.memory.digest)
     throw invalidSnapshot("its memory was altered");
-  await writeDurably(join(folder, stateName), state);
-  await writeDurably(join(folder, manifestName), manifestBytes);
+  await writeNew(join(folder, stateName), state, { durable: true });
+  await writeNew(join(folder, manifestName), manifestBytes, { durable: true });
   return id;
 }
 
@@ -120,7 +120,7 @@ async function writeMemoryEntry(folder: string, entry: TarEntry, pages: PageMap)
       source.read(position + done, bytes);
       await writeFully(file, offset + done, bytes);
     }
-  return await completeMemory(folder, file, pages);
+  return await completeMemory(folder, file, { pages, durable: true });
 }
 
 function pagesOf(state: Uint8Array): PageMap {

@@ -10,26 +10,37 @@ import { memoryPath, sealName } from "./snapshot-files.ts";
 import { snapshotFolder } from "./snapshot-folders.ts";
 
 // The last steps of a new snapshot, in this order: its memory, then its other files, then its name. So whatever has
-// a name is whole, even after a power failure.
+// a name is whole; if it is to be durable, even after a power failure.
 
 /** Brings a written memory file to the disk and seals it; returns its digest. Nothing may change the file after this. */
-export async function completeMemory(folder: string, file: FileHandle, pages: PageMap): Promise<Sha256> {
+export async function completeMemory(
+  folder: string,
+  file: FileHandle,
+  { pages, durable }: { readonly pages: PageMap; readonly durable: boolean },
+): Promise<Sha256> {
   await file.chmod(0o400);
-  await file.sync();
-  await writeDurably(join(folder, sealName), new TextEncoder().encode(sealOf(file.fd)));
+  if (durable) await file.sync();
+  await writeNew(join(folder, sealName), new TextEncoder().encode(sealOf(file.fd)), { durable });
   return await hashMemory(memoryPath(folder), { pages, checkHoles: false });
 }
 
-export async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeNew(
+  path: string,
+  bytes: Uint8Array,
+  { durable }: { readonly durable: boolean },
+): Promise<void> {
   await using file = await open(path, "wx", 0o600);
   await file.writeFile(bytes);
-  await file.sync();
+  if (durable) await file.sync();
 }
 
 /** Gives a complete folder on the same file system its name. */
-export async function publishSnapshot(home: Home, folder: string, id: SnapshotId): Promise<void> {
+export async function publishSnapshot(
+  home: Home,
+  { folder, id, durable }: { readonly folder: string; readonly id: SnapshotId; readonly durable: boolean },
+): Promise<void> {
   const target = snapshotFolder(home, id);
-  await syncFolder(folder);
+  if (durable) await syncFolder(folder);
   await mkdir(dirname(target), { recursive: true, mode: 0o700 });
   try {
     await rename(folder, target);
@@ -37,7 +48,7 @@ export async function publishSnapshot(home: Home, folder: string, id: SnapshotId
     // The same snapshot is there already.
     if (!["ENOTEMPTY", "EEXIST"].includes(errnoOf(error) ?? "")) throw error;
   }
-  await syncFolder(dirname(target));
+  if (durable) await syncFolder(dirname(target));
 }
 
 /** Makes the names in a folder survive a power failure. */

@@ -130,19 +130,23 @@ export class SnapshotStore {
    * @throws SupermachineError `NAME_IN_USE` unless `replace`, `INVALID_ARGUMENT`, `SNAPSHOT_NOT_FOUND`.
    */
   async name(id: SnapshotId, name: string, { replace = false }: { replace?: boolean } = {}): Promise<void> {
-    if (!isName(name))
-      throw new SupermachineError("INVALID_ARGUMENT", `'${name.slice(0, 80)}' cannot be a snapshot's name`, {
-        hint: "Use up to 64 letters, digits, dots, hyphens and underscores, not the form of an id",
-      });
+    if (!isName(name)) throw noName(name);
     await using _lock = await this.#lock("names");
     if (!(await exists(snapshotFolder(this.home, id)))) throw notFound(id.slice(0, 12));
-    const other = await this.#names.get(name);
-    const taken = other !== undefined && other !== id && (await exists(snapshotFolder(this.home, other)));
-    if (taken && !replace)
-      throw new SupermachineError("NAME_IN_USE", `Another snapshot is called '${name}'`, {
-        hint: "Choose another name, or remove that snapshot",
-      });
+    if (!replace && (await this.#isTaken(name, id))) throw nameInUse(name);
     await this.#names.set(name, id);
+  }
+
+  /** Fails early where a name cannot be given; `name` is what decides. @throws as `name`. */
+  async checkName(name: string): Promise<void> {
+    if (!isName(name)) throw noName(name);
+    if (await this.#isTaken(name)) throw nameInUse(name);
+  }
+
+  /** By another snapshot than this one. */
+  async #isTaken(name: string, id?: SnapshotId): Promise<boolean> {
+    const other = await this.#names.get(name);
+    return other !== undefined && other !== id && (await exists(snapshotFolder(this.home, other)));
   }
 
   /**
@@ -269,6 +273,18 @@ async function exists(path: string): Promise<boolean> {
 
 async function allocatedBytes(path: string): Promise<number> {
   return ((await stat(path).catch(() => undefined))?.blocks ?? 0) * 512;
+}
+
+function noName(name: string): SupermachineError {
+  return new SupermachineError("INVALID_ARGUMENT", `'${name.slice(0, 80)}' cannot be a snapshot's name`, {
+    hint: "Use up to 64 letters, digits, dots, hyphens and underscores, not the form of an id",
+  });
+}
+
+function nameInUse(name: string): SupermachineError {
+  return new SupermachineError("NAME_IN_USE", `Another snapshot is called '${name}'`, {
+    hint: "Choose another name, or remove that snapshot",
+  });
 }
 
 function notFound(nameOrId: string): SupermachineError {

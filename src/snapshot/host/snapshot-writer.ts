@@ -14,7 +14,7 @@ import { type SavedComponent, saveComponent } from "../state-codec.ts";
 import { encodeStateFile } from "../state-file.ts";
 import { blockLength, type MemoryContent } from "./memory-content.ts";
 import { maxAncestors, type OpenedSnapshot } from "./open-snapshot.ts";
-import { completeMemory, publishSnapshot, writeDurably } from "./publish-snapshot.ts";
+import { completeMemory, publishSnapshot, writeNew } from "./publish-snapshot.ts";
 import { RunReader } from "./run-reader.ts";
 import { manifestName, memoryPath, sha256, stateName } from "./snapshot-files.ts";
 import { writeMemory } from "./write-memory.ts";
@@ -24,6 +24,8 @@ export interface SnapshotDescription
   extends Pick<SnapshotManifest, "madeBy" | "machine" | "cpu" | "kernel" | "agent"> {
   readonly components: readonly SavedComponent[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** False: it may be lost in a power failure, which saves waiting for the disk. Default true. */
+  readonly durable?: boolean;
   /** Milliseconds since 1970; now by default. */
   readonly createdAt?: number;
 }
@@ -93,15 +95,15 @@ export class SnapshotWriter implements AsyncDisposable {
    * @throws SupermachineError `NO_SPACE`, `PERMISSION_DENIED`.
    */
   async finish(description: SnapshotDescription): Promise<SnapshotId> {
-    const { components, labels = {}, createdAt = Date.now(), ...rest } = description;
+    const { components, labels = {}, durable = true, createdAt = Date.now(), ...rest } = description;
     if (this.#file === undefined || this.#captured === undefined)
       throw new TypeError("No memory has been captured");
     const { pages, parent } = this.#captured;
     const folder = this.#folder.path;
     try {
-      const memoryDigest = await completeMemory(folder, this.#file, pages);
+      const memoryDigest = await completeMemory(folder, this.#file, { pages, durable });
       const state = encodeStateFile([...components, saveComponent(pageMapCodec, pages)]);
-      await writeDurably(join(folder, stateName), state);
+      await writeNew(join(folder, stateName), state, { durable });
       const manifest = encodeManifest({
         format: snapshotFormatVersion,
         createdAt,
@@ -111,9 +113,9 @@ export class SnapshotWriter implements AsyncDisposable {
         ...(parent === undefined ? {} : { parent: parent.id }),
         labels,
       });
-      await writeDurably(join(folder, manifestName), manifest);
+      await writeNew(join(folder, manifestName), manifest, { durable });
       const id = sha256(manifest);
-      await publishSnapshot(this.#home, folder, id);
+      await publishSnapshot(this.#home, { folder, id, durable });
       return id;
     } catch (error) {
       throw systemFailure(error, "Writing a snapshot in", this.#home.snapshots);

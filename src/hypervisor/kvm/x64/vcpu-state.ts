@@ -32,7 +32,7 @@ export function saveVcpuState(vcpu: Fd, traits: VcpuTraits): BackendState {
   return { backend: "kvm", subject: "vcpu", chunks };
 }
 
-/** Into a vCPU that has not run. */
+/** Into a vCPU that is fresh, or that was saved and does not run. */
 export function restoreVcpuState(vcpu: Fd, traits: VcpuTraits, state: BackendState): void {
   requireState(state, "kvm", "vcpu");
   // All is checked before anything is changed.

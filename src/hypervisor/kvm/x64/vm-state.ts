@@ -38,7 +38,7 @@ export function saveVmState(vm: Fd, { kernelIrqChip }: { readonly kernelIrqChip:
   return { backend: "kvm", subject: "vm", chunks };
 }
 
-/** Into a VM that was created with the same options and has not run. */
+/** Into a VM that was created with the same options and does not run. */
 export function restoreVmState(
   vm: Fd,
   { kernelIrqChip }: { readonly kernelIrqChip: boolean },

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** The version in the package.json above this file, which is compiled to `dist/src/cli` or into `dist/bundle`. */
+/** The version in the package.json above this file, which is compiled to `dist/src/storage` or into `dist/bundle`. */
 export function productVersion(): string {
   for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
     const path = join(folder, "package.json");

@@ -1,0 +1,56 @@
+import { checkFits } from "../../snapshot/check-fits.ts";
+import { type SnapshotLease, SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
+import { kindOf } from "../../snapshot/labels.ts";
+import { mismatchedSnapshot } from "../../snapshot/snapshot-error.ts";
+import { Home } from "../../storage/home.ts";
+import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
+import type { EngineConfig } from "../engine.ts";
+import { VmmMachine } from "./machine.ts";
+import { loadMachineState } from "./machine-state.ts";
+import { thisHost } from "./this-host.ts";
+
+/** The snapshot that a configuration names, found whole and fit for this host. @throws SupermachineError `SNAPSHOT_MISMATCH` and others. */
+export async function useSnapshot(config: EngineConfig): Promise<SnapshotLease> {
+  const store = new SnapshotStore(new Home(config.home));
+  const id = config.origin.kind === "snapshot" ? config.origin.id : "";
+  const lease = await store.use(id);
+  const reason = checkFits(lease.snapshot.manifest, thisHost(config));
+  if (reason === undefined) return lease;
+  await lease[Symbol.asyncDispose]();
+  throw mismatchedSnapshot(reason);
+}
+
+/** A machine that goes on from a snapshot, which stays leased until the machine has ended. */
+export async function restoreSnapshot(
+  config: EngineConfig,
+  watch: DescriptorWatch,
+  lease: SnapshotLease,
+): Promise<VmmMachine> {
+  try {
+    const { snapshot } = lease;
+    const { cpus, slots } = snapshot.manifest.machine;
+    // What was added by whoever asked for the snapshot is not ours.
+    const components = snapshot.components.filter(({ id }) => !id.startsWith("machine"));
+    const origin = config.origin.kind === "snapshot" ? "snapshot" : "template";
+    const machine = VmmMachine.restore(config, watch, {
+      // A template is made when the agent's only connection has ended.
+      wasConnected: origin === "snapshot",
+      state: loadMachineState(components, { cpus, slots: slots.length }),
+      memory: snapshot.memory,
+      snapshot,
+      origin,
+    });
+    machine.exited.then(() => letGo(config, lease)).catch(() => {});
+    return machine;
+  } catch (error) {
+    await lease[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** What was made for copies goes with the last of them: the others still use it. */
+async function letGo({ home }: EngineConfig, lease: SnapshotLease): Promise<void> {
+  await lease[Symbol.asyncDispose]();
+  const { id, manifest } = lease.snapshot;
+  if (kindOf(manifest) === "fork") await new SnapshotStore(new Home(home)).remove(id);
+}
