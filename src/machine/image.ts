@@ -8,7 +8,6 @@ import type { ImageConfig, LocalImage, PullPolicy } from "../image/image.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { ProgressListener } from "../progress/progress.ts";
 import { rootfsKey } from "../rootfs/host/rootfs-key.ts";
-import { SnapshotStore } from "../snapshot/host/snapshot-store.ts";
 import { ROOTFS_LABEL } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
 import { isLive } from "./machine-record.ts";
@@ -227,6 +226,7 @@ async function storeOf(options: LookupOptions): Promise<ImageStore> {
 
 /** A snapshot's guest has its image mounted, whatever became of the image's name. */
 async function rootfsOfSnapshots(options: LookupOptions): Promise<string[]> {
+  const { SnapshotStore } = await import("../snapshot/host/snapshot-store.ts");
   const snapshots = await new SnapshotStore(new Home(options.home)).list();
   return snapshots.map(({ manifest }) => basename(manifest.labels[ROOTFS_LABEL] ?? "", ".erofs"));
 }
