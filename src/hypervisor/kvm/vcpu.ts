@@ -7,7 +7,7 @@ import {
 } from "../../abi/kvm.x64.generated.ts";
 import { SIGURG } from "../../abi/linux.x64.generated.ts";
 import type { CpuProfile, EntryState } from "../../arch/cpu.ts";
-import { ioctl } from "../../sys/linux/ioctl.ts";
+import { interruptibleIoctl } from "../../sys/linux/ioctl.ts";
 import { foreignWindows } from "../../sys/linux/mapping.ts";
 import { EAGAIN, EINTR, errnoName } from "../../sys/linux/system-error.ts";
 import { blockSignal, takeSignal, threadId } from "../../sys/linux/thread.ts";
@@ -67,7 +67,7 @@ class KvmVcpu implements Vcpu {
 
   run(): VcpuExit {
     for (;;) {
-      const result = ioctl(this.#ticket.fd, KVM_RUN);
+      const result = interruptibleIoctl(this.#ticket.fd, KVM_RUN);
       if (result >= 0) {
         const exit = this.#exits.decode();
         this.#isAccessOpen = "data" in exit;
