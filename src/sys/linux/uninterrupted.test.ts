@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import koffi from "koffi";
 import { EAGAIN, EINTR } from "./system-error.ts";
+import { threadId } from "./thread.ts";
 import { uninterrupted } from "./uninterrupted.ts";
+
+// Native code is loaded with the first call, which would leave an errno of its own.
+threadId();
 
 /** A call that fails so often, with this errno, and then returns 7. */
 function failing(times: number, errno: number): { call: () => number; calls: () => number } {
