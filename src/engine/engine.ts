@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
 import type { SavedComponent } from "../snapshot/state-codec.ts";
 import type { Home } from "../storage/home.ts";
+import type { EnginePhase } from "./phase-clock.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
@@ -84,6 +85,8 @@ export interface EngineTimings {
   readonly spawnedMs?: number;
   /** The guest's console said something for the first time; with a quiet kernel that may be late or never. */
   readonly consoleMs?: number;
+  /** What the start was made of, in order; on engines that can tell. */
+  readonly phases?: readonly EnginePhase[];
 }
 
 /** A started machine as its engine sees it. */

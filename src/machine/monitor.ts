@@ -114,7 +114,7 @@ export class Monitor {
       const guest = await startEngine(job, parts);
       monitor = new Monitor(job, parts, guest, forwards);
       await monitor.#recordProcesses();
-      monitor.#addTiming("engine", startedAt);
+      monitor.#addTiming("engine", startedAt, guest.timings?.phases);
     } catch (error) {
       await Promise.all(forwards.map((forward) => forward.close()));
       throw error;
@@ -325,10 +325,11 @@ export class Monitor {
   }
 
   /** Returns the time, where the next phase starts. */
-  #addTiming(phase: PhaseTiming["phase"], startedAt: number): number {
+  #addTiming(phase: PhaseTiming["phase"], startedAt: number, parts?: PhaseTiming["parts"]): number {
     const now = performance.now();
     const { timings } = this.#record.info;
-    this.#record = withInfo(this.#record, { timings: [...timings, { phase, ms: now - startedAt }] });
+    const timing = { phase, ms: now - startedAt, ...(parts === undefined ? {} : { parts }) };
+    this.#record = withInfo(this.#record, { timings: [...timings, timing] });
     return now;
   }
 

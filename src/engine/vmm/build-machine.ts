@@ -18,6 +18,7 @@ import type { MemoryRun } from "../../snapshot/memory-runs.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import type { EngineConfig } from "../engine.ts";
+import type { PhaseClock } from "../phase-clock.ts";
 import { openBootFile } from "./boot-file.ts";
 import { kernelCommandLine } from "./guest-devices.ts";
 import { hypervisor } from "./hypervisor.ts";
@@ -75,9 +76,9 @@ export type MachineShape = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: st
 const guestCid = 3;
 
 /** The recipe from a configuration to a machine that is about to boot. What fails undoes what was done. */
-export function bootMachine(config: MachineShape, watch: DescriptorWatch): BuiltMachine {
+export function bootMachine(config: MachineShape, watch: DescriptorWatch, clock: PhaseClock): BuiltMachine {
   using undo = new DisposalStack();
-  const parts = assemble(config, { watch, undo });
+  const parts = assemble(config, { watch, undo, clock });
   using kernel = openBootFile(config.kernel.image);
   using initramfs = openBootFile(config.kernel.initramfs);
   const entry = bootLinux(parts.vm.memory, {
@@ -88,6 +89,7 @@ export function bootMachine(config: MachineShape, watch: DescriptorWatch): Built
     commandLine: kernelCommandLine(),
     slots: VirtioSlots.layout(),
   });
+  clock.mark("load kernel");
   return finish(parts, { kind: "boot", entry }, undo);
 }
 
@@ -96,10 +98,12 @@ export function restoreMachine(
   config: MachineShape,
   watch: DescriptorWatch,
   source: RestoreSource,
+  clock: PhaseClock,
 ): BuiltMachine {
   using undo = new DisposalStack();
-  const parts = assemble(config, { watch, undo, source });
+  const parts = assemble(config, { watch, undo, clock, source });
   putState(parts, source);
+  clock.mark("restore state");
   return finish(parts, { kind: "restored" }, undo);
 }
 
@@ -108,6 +112,7 @@ type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
 interface Assembly {
   readonly watch: DescriptorWatch;
   readonly undo: DisposalStack;
+  readonly clock: PhaseClock;
   readonly source?: RestoreSource;
 }
 
@@ -136,14 +141,17 @@ function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnecte
   if (wasConnected) vsock.resetConnections();
 }
 
-function assemble(config: MachineShape, { watch, undo, source }: Assembly): Parts {
+function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
   // Mappings first: they are released last, when no vCPU and no device can reach them.
   const ram = mapRam(memoryBytes, source);
   for (const { mapping } of ram) undo.use(mapping);
   const rootImage = config.rootfs === undefined ? undefined : undo.use(mapRootImage(config.rootfs));
+  clock.mark("map memory");
   const vm = undo.use(hypervisor.createVm());
   for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
+  const vcpus = Array.from({ length: config.cpus }, (_, index) => vm.createVcpu(index));
+  clock.mark("make VM");
 
   const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
   const balloon = new BalloonDevice({
@@ -168,7 +176,7 @@ function assemble(config: MachineShape, { watch, undo, source }: Assembly): Part
   const serialState = new SharedArrayBuffer(serialStateWords * 4);
   resetSerialState(new Int32Array(serialState));
   const serialLine = vm.irqLine(gsi(COM1_GSI));
-  const vcpus = Array.from({ length: config.cpus }, (_, index) => vm.createVcpu(index));
+  clock.mark("plug devices");
   return { vm, ram, vcpus, slots, vsock, vsockSocket, balloon, serialLine, serialState };
 }
 

@@ -1,6 +1,7 @@
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions } from "../engine.ts";
+import { PhaseClock } from "../phase-clock.ts";
 import { VmmMachine } from "./machine.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
 import { useTemplate } from "./template.ts";
@@ -36,13 +37,13 @@ export const vmmEngine: Engine = {
   },
 
   async start(config: EngineConfig): Promise<EngineMachine> {
-    switch (config.origin.kind) {
-      case "boot":
-        return VmmMachine.boot(config, watch);
-      case "template":
-        return await restoreSnapshot(config, watch, await useTemplate(config, watch));
-      case "snapshot":
-        return await restoreSnapshot(config, watch, await useSnapshot(config));
-    }
+    const clock = new PhaseClock();
+    const { origin } = config;
+    if (origin.kind === "boot") return VmmMachine.boot(config, watch, clock);
+    const lease = await (origin.kind === "template"
+      ? useTemplate(config, watch)
+      : useSnapshot(config, origin.id));
+    clock.mark("open snapshot");
+    return await restoreSnapshot(config, { watch, lease, clock });
   },
 };

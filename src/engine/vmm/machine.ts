@@ -18,6 +18,7 @@ import type {
   GuestDevices,
   MachineOrigin,
 } from "../engine.ts";
+import { PhaseClock } from "../phase-clock.ts";
 import { agentStream } from "./agent-stream.ts";
 import {
   type BuiltMachine,
@@ -54,6 +55,7 @@ interface Beginning {
   readonly config: MachineShape;
   /** When, on the clock of `performance.now`. */
   readonly started: number;
+  readonly clock: PhaseClock;
   readonly origin: MachineOrigin["kind"];
   /** What it was restored from: the snapshot, and the state in it. */
   readonly snapshot?: OpenedSnapshot | undefined;
@@ -79,9 +81,14 @@ export class VmmMachine implements EngineMachine {
   #isKilled = false;
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
-  static boot(config: MachineShape, watch: DescriptorWatch): VmmMachine {
+  static boot(
+    config: MachineShape,
+    watch: DescriptorWatch,
+    clock: PhaseClock = new PhaseClock(),
+  ): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(bootMachine(config, watch), { config, started, origin: "boot" });
+    const built = bootMachine(config, watch, clock);
+    return VmmMachine.#start(built, { config, started, clock, origin: "boot" });
   }
 
   /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
@@ -89,12 +96,13 @@ export class VmmMachine implements EngineMachine {
     config: MachineShape,
     watch: DescriptorWatch,
     source: RestoreSource & Pick<Beginning, "origin" | "snapshot">,
+    clock: PhaseClock = new PhaseClock(),
   ): VmmMachine {
     const started = performance.now();
     const { origin, snapshot, state, wasConnected } = source;
-    const built = restoreMachine(config, watch, source);
+    const built = restoreMachine(config, watch, source, clock);
     const saved = { state, wasConnected };
-    return VmmMachine.#start(built, { config, started, origin, snapshot, saved });
+    return VmmMachine.#start(built, { config, started, clock, origin, snapshot, saved });
   }
 
   static #start(built: BuiltMachine, from: Beginning): VmmMachine {
@@ -118,6 +126,7 @@ export class VmmMachine implements EngineMachine {
         this.#console.push(bytes);
       },
     });
+    beginning.clock.mark("start vCPUs");
     this.#timings.spawnedMs = performance.now() - started;
     this.exited = this.#watch();
     this.#agent = this.#connectAgent();
@@ -128,7 +137,7 @@ export class VmmMachine implements EngineMachine {
   }
 
   get timings(): EngineTimings {
-    return { ...this.#timings };
+    return { ...this.#timings, phases: this.#beginning.clock.phases };
   }
 
   exitCounts(): ExitCounts {

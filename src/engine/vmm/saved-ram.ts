@@ -25,12 +25,6 @@ export function mapSavedRam(runs: readonly MemoryRun[], regions: readonly RamReg
   return mappings;
 }
 
-/** Puts a region's saved pages back in place of what is there. */
-export function remapSavedRam(mapping: Mapping, pieces: readonly RegionMapping[]): void {
-  using files = new OpenFiles();
-  for (const piece of pieces) mapping.replace(piece.at, piece.length, mapOptions(files, piece));
-}
-
 function mapOptions(files: OpenFiles, { file, offset }: RegionMapping): Parameters<typeof Mapping.map>[1] {
   return {
     protection: PROT_READ | PROT_WRITE,
