@@ -14,6 +14,7 @@ import { openForward } from "./port-forward.ts";
 import { RemoteLink } from "./remote-link.ts";
 import type {
   ExecOptions,
+  ForkOptions,
   Forward,
   ForwardOptions,
   ListOptions,
@@ -23,6 +24,7 @@ import type {
   MachineExit,
   MachineInfo,
   MachineOptions,
+  MachineStats,
   PhaseTiming,
   RestoreOptions,
   RunOptions,
@@ -257,7 +259,8 @@ export class Machine implements AsyncDisposable {
 
   /**
    * Makes copies of the running machine, which go on side by side with it. They share its memory until they write.
-   * They have names, ids and identities of their own, no published ports, and are this process's to end.
+   * They have names, ids and identities of their own, no published ports, and are this process's to end unless they are
+   * `detached`.
    *
    * @param count How many. Default 1.
    * @throws SupermachineError as `snapshot` and `Machine.create`; then there is no copy.
@@ -273,9 +276,10 @@ export class Machine implements AsyncDisposable {
    * for (const copy of copies) await copy[Symbol.asyncDispose]();
    * ```
    */
-  async fork(count: number = 1): Promise<Machine[]> {
+  async fork(count: number = 1, options: ForkOptions = {}): Promise<Machine[]> {
     const { forkMachine } = await import("./snapshot-machine.ts");
-    return (await forkMachine(this.#link, count, defaultParts)).map((link) => new Machine(link));
+    const links = await forkMachine(this.#link, { count, ...options }, defaultParts);
+    return links.map((link) => new Machine(link));
   }
 
   /**
@@ -326,6 +330,22 @@ export class Machine implements AsyncDisposable {
    */
   info(): Promise<MachineInfo> {
     return this.#link.info();
+  }
+
+  /**
+   * What the machine takes of its host: processor time and memory. Linux only.
+   *
+   * @throws SupermachineError `MACHINE_NOT_RUNNING`, `UNSUPPORTED` on other systems.
+   *
+   * @example
+   * ```ts
+   * const { cpuMs, memoryBytes, memoryMiB } = await machine.stats();
+   * console.log(cpuMs > 0, memoryBytes > 0, memoryMiB > 0); // true true true
+   * ```
+   */
+  async stats(): Promise<MachineStats> {
+    const { readStats } = await import("./machine-stats.ts");
+    return await readStats(await this.#link.info());
   }
 
   /**
