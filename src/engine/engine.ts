@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
+import type { SnapshotManifest } from "../snapshot/manifest.ts";
 import type { SavedComponent } from "../snapshot/state-codec.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
@@ -134,6 +135,11 @@ export interface CaptureRequest {
 export interface Engine {
   readonly name: "vmm" | "qemu";
   probe(): Promise<EngineSupport>;
+  /** Why a snapshot cannot go on here in a machine of this shape, in words; on engines that make snapshots. */
+  unfit?(
+    manifest: SnapshotManifest,
+    shape: Pick<EngineConfig, "architecture" | "cpus" | "memoryMiB">,
+  ): string | undefined;
   /** Starts the guest; resolves as soon as it runs, before the agent answers. */
   start(config: EngineConfig): Promise<EngineMachine>;
 }

@@ -57,9 +57,10 @@ export interface SnapshotStoreFacade {
   remove(name: string, options?: LookupOptions): Promise<void>;
 
   /**
-   * Frees what no machine needs any more: snapshots of forks that have ended, and templates of other versions.
+   * Frees what no machine needs any more: snapshots of forks that have ended, and what was made for a state of things that is past.
    *
-   * @param options `templates`: all templates that are not in use. They are made again when they are needed.
+   * @param options `templates`: all that can be made again when it is needed and is not in use: templates, and prepared
+   * states without a name.
    *
    * @example
    * ```ts
@@ -136,9 +137,11 @@ export const Snapshot: SnapshotStoreFacade = {
   prune: async (options = {}) => {
     const store = storeOf(options);
     const removed: string[] = [];
-    for (const { id, keyed, inUse, manifest } of await store.list()) {
+    for (const { id, names, keyed, inUse, manifest } of await store.list()) {
       const kind = kindOf(manifest);
-      const useless = kind === "fork" || (kind === "template" && (!keyed || options.templates === true));
+      const again = kind === "template" || (kind === "warm" && names.length === 0);
+      // Without its key nobody will ask for it: what it was made for has changed.
+      const useless = kind === "fork" || (again && (!keyed || options.templates === true));
       if (inUse || !useless) continue;
       // Another process may have taken or removed it meanwhile, and what others are based on stays.
       const gone = await store.remove(id).then(

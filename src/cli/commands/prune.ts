@@ -20,9 +20,13 @@ function define(command: Command, cli: Cli): void {
     .description(
       "Deletes what nothing refers to: layers and root file systems of removed images, snapshots of forks that have " +
         "ended, and unfinished files. With -a also machines that have ended, images that no machine uses, and " +
-        "templates, which are made again when they are needed. Snapshots that were made by hand stay.",
+        "templates and warmed-up states, which are made again when they are needed. Snapshots that were made by hand, " +
+        "or have a name, stay.",
     )
-    .option("-a, --all", "also machines that have ended, images that no machine uses, and templates")
+    .option(
+      "-a, --all",
+      "also machines that have ended, images that no machine uses, templates and warmed-up states",
+    )
     .option("-q, --quiet", "print nothing");
   examples(command, [
     ["prune", "Tidy up"],

@@ -3,6 +3,7 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { Diagnosis } from "../../machine/doctor.ts";
 import { signalName, signalNumber } from "../../machine/guest-signals.ts";
 import type { ImageDetails, ImageInfo } from "../../machine/image.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type {
   ExecOptions,
   LogEntry,
@@ -80,6 +81,11 @@ export function fakeLibrary(changes: Partial<FakeState> = {}): { library: Librar
       },
       remove: async (reference, options) => record("Image.remove", reference, options),
       prune: async () => ({ freedBytes: 12_345_678 }),
+      prepare: async (source, options) => {
+        record("Image.prepare", source, options);
+        await options.warmup(fakeWarmUp(state));
+        return fakeSnapshot({ kind: "warm" });
+      },
       import: async (options) => {
         record("Image.import", options);
         return fakeDetails(options.name);
@@ -169,6 +175,15 @@ export function fakeSnapshot(changes: Partial<SnapshotInfo> = {}): SnapshotInfo 
     createdAt: Date.now() - 3 * 60_000,
     ...changes,
   };
+}
+
+/** A machine to be warmed up: a script prints itself and exits with the number it ends with. */
+function fakeWarmUp(state: FakeState): Machine {
+  const shell = async (script: string) => {
+    state.calls.push({ name: "shell", args: [script] });
+    return { exitCode: Number(/[0-9]+$/.exec(script)?.[0] ?? 0), stdout: `${script}\n`, stderr: "oops\n" };
+  };
+  return { shell } as unknown as Machine;
 }
 
 function fakeFound(state: FakeState, name: string): SnapshotInfo {

@@ -1,9 +1,11 @@
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
+import { checkFits } from "../../snapshot/check-fits.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport } from "../engine.ts";
 import { VmmMachine } from "./machine.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
 import { useTemplate } from "./template.ts";
+import { thisHost } from "./this-host.ts";
 
 /** One for all machines of the process: however many there are, they take one thread of Node's pool. */
 const watch = new DescriptorWatch();
@@ -25,6 +27,8 @@ export const vmmEngine: Engine = {
     if (!support.usable) return { ...common, ...support };
     return { ...common, usable: true, accelerator: "kvm", detail: `${common.detail}, KVM` };
   },
+
+  unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),
 
   async start(config: EngineConfig): Promise<EngineMachine> {
     switch (config.origin.kind) {

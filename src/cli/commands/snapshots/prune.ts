@@ -16,9 +16,12 @@ function define(command: Command, cli: Cli): void {
   jsonOption(command)
     .description(
       "Deletes snapshots that no machine needs any more: those of forks that have ended, and templates that nothing " +
-        "asks for. What was made by hand stays.",
+        "asks for. What was made by hand, or has a name, stays.",
     )
-    .option("--templates", "all templates that are not in use; they are made again when they are needed")
+    .option(
+      "--templates",
+      "also templates and warmed-up states that are not in use; they are made again when needed",
+    )
     .option("-q, --quiet", "print nothing");
   examples(command, [["snapshots prune", "Tidy up"]]);
   action<Options>(command, cli, async (_, options) => {
