@@ -480,3 +480,31 @@ test("stats shows a table once where output is no terminal, and an array with --
   assert.equal(JSON.parse((await runFake(["stats", "--json", "web"])).stdout)[0].name, "web");
   assert.equal((await runFake(["stats", "gone"])).exitCode, 1);
 });
+
+test("run --warmup starts from the state that a script has left, with what else was asked for", async () => {
+  const argv = "run -d --name n -p 80:80 -e A=1 -m 1g --warmup make app serve";
+  const { exitCode, stdout, calls } = await runFake(argv.split(" "));
+  assert.deepEqual([exitCode, stdout], [0, "0123456789ab\n"]);
+  assert.deepEqual(
+    calls.map(({ name }) => name),
+    ["Image.prepare", "shell", "Machine.create", "dispose"],
+  );
+  const prepared = Object(calls[0]?.args[1]);
+  assert.deepEqual(
+    [prepared.key, prepared.memory, prepared.env, prepared.name],
+    ["make", "1g", { A: "1" }, undefined],
+  );
+  const created = Object(calls[2]?.args[0]);
+  assert.deepEqual(
+    [created.snapshot, created.name, created.ports, created.command, created.detached, created.memory],
+    ["ab".repeat(32), "n", ["80:80"], ["serve"], true, undefined],
+  );
+});
+
+test("a warm-up that fails is shown with what it printed", async () => {
+  const { exitCode, stdout, stderr } = await runFake(["run", "--warmup", "exit 3", "app"]);
+  assert.deepEqual([exitCode, stdout], [125, ""]);
+  assert.equal(stderr, "supermachine: The warm-up 'exit 3' exited with 3\n  | exit 3\n  | oops\n");
+  const refused = await runFake(["run", "--warmup", "make", "--no-snapshot", "app"]);
+  assert.equal(refused.exitCode, 125);
+});
