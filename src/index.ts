@@ -10,6 +10,7 @@ export {
   type ImageLayer,
   type ImageStoreFacade,
   type ImportOptions,
+  type PrepareOptions,
   type PullOptions,
 } from "./machine/image.ts";
 export { Machine } from "./machine/machine.ts";

@@ -4,8 +4,10 @@ import type { CommandDefinition } from "./command-definition.ts";
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
-  readonly group: "Machines" | "Images" | "About supermachine";
+  readonly group: "Machines" | "Images" | "Snapshots" | "About supermachine";
   readonly load: () => Promise<CommandDefinition>;
+  /** Commands of its own, such as `snapshots ls`; then it does nothing without one of them. */
+  readonly commands?: readonly Omit<CommandEntry, "group" | "commands">[];
 }
 
 /** Every command, in the order of the overview. */
@@ -57,6 +59,74 @@ export const commandTable: readonly CommandEntry[] = [
     summary: "Copy files between this host and a machine",
     group: "Machines",
     load: async () => (await import("./commands/cp.ts")).cp,
+  },
+  {
+    name: "stats",
+    summary: "Show what machines take of this host",
+    group: "Machines",
+    load: async () => (await import("./commands/stats.ts")).stats,
+  },
+  {
+    name: "snapshot",
+    summary: "Keep a running machine as it is now",
+    group: "Snapshots",
+    load: async () => (await import("./commands/snapshot.ts")).snapshot,
+  },
+  {
+    name: "restore",
+    summary: "Go on from a snapshot in a new machine",
+    group: "Snapshots",
+    load: async () => (await import("./commands/restore.ts")).restore,
+  },
+  {
+    name: "fork",
+    summary: "Make copies of a running machine",
+    group: "Snapshots",
+    load: async () => (await import("./commands/fork.ts")).fork,
+  },
+  {
+    name: "reset",
+    summary: "Return machines to the state in which they were new",
+    group: "Snapshots",
+    load: async () => (await import("./commands/reset.ts")).reset,
+  },
+  {
+    name: "snapshots",
+    summary: "List, remove, export and import snapshots",
+    group: "Snapshots",
+    load: async () => (await import("./commands/snapshots/snapshots.ts")).snapshots,
+    commands: [
+      {
+        name: "ls",
+        summary: "List snapshots",
+        load: async () => (await import("./commands/snapshots/ls.ts")).ls,
+      },
+      {
+        name: "rm",
+        summary: "Remove snapshots",
+        load: async () => (await import("./commands/snapshots/rm.ts")).rm,
+      },
+      {
+        name: "inspect",
+        summary: "Show everything about a snapshot",
+        load: async () => (await import("./commands/snapshots/inspect.ts")).inspect,
+      },
+      {
+        name: "export",
+        summary: "Write a snapshot to a file",
+        load: async () => (await import("./commands/snapshots/export.ts")).exportSnapshot,
+      },
+      {
+        name: "import",
+        summary: "Take in a snapshot from a file",
+        load: async () => (await import("./commands/snapshots/import.ts")).importSnapshot,
+      },
+      {
+        name: "prune",
+        summary: "Delete snapshots that no machine needs",
+        load: async () => (await import("./commands/snapshots/prune.ts")).prune,
+      },
+    ],
   },
   {
     name: "pull",
@@ -113,3 +183,20 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import("./commands/completion.ts")).completion,
   },
 ];
+
+/** What a command line names: a command, and one of its own commands where it has them. */
+export interface NamedCommand {
+  readonly entry: CommandEntry | undefined;
+  readonly own: Pick<CommandEntry, "name" | "load"> | undefined;
+  /** "snapshots ls", as far as it is known. */
+  readonly name: string | undefined;
+}
+
+/** Finds it by the words that are no options. */
+export function findCommand(words: readonly string[]): NamedCommand {
+  const [first, second] = words.filter((word) => !word.startsWith("-"));
+  const entry = commandTable.find(({ name }) => name === first);
+  const own = entry?.commands?.find(({ name }) => name === second);
+  const name = own === undefined ? entry?.name : `${entry?.name} ${own.name}`;
+  return { entry, own, name };
+}

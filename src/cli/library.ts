@@ -2,9 +2,11 @@ import type { Writable } from "node:stream";
 import type { doctor } from "../machine/doctor.ts";
 import type { ImageStoreFacade } from "../machine/image.ts";
 import type { MachineFiles } from "../machine/machine-files.ts";
+import type { SnapshotStoreFacade } from "../machine/snapshot.ts";
 import type {
   ExecOptions,
   ExecResult,
+  ForkOptions,
   ListOptions,
   LogEntry,
   LogOptions,
@@ -12,7 +14,11 @@ import type {
   MachineExit,
   MachineInfo,
   MachineOptions,
+  MachineStats,
   PhaseTiming,
+  RestoreOptions,
+  SnapshotInfo,
+  SnapshotOptions,
   StopOptions,
 } from "../machine/types.ts";
 
@@ -20,10 +26,13 @@ import type {
 export interface Library {
   readonly Machine: {
     create(image: string, options: MachineOptions): Promise<GuestMachine>;
+    create(options: RestoreOptions): Promise<GuestMachine>;
     connect(nameOrId: string, options?: LookupOptions): Promise<GuestMachine>;
     list(options?: ListOptions): Promise<MachineInfo[]>;
   };
   readonly Image: ImageStoreFacade;
+  /** Loaded when it is asked for: few commands need it. */
+  snapshots(): Promise<SnapshotStoreFacade>;
   readonly doctor: typeof doctor;
 }
 
@@ -36,9 +45,17 @@ export interface GuestMachine extends AsyncDisposable {
   exec(argv: readonly string[], options: ExecOptions): GuestExecution;
   logs(options?: LogOptions): AsyncIterable<LogEntry>;
   info(): Promise<MachineInfo>;
+  snapshot(name?: string, options?: SnapshotOptions): Promise<SnapshotInfo>;
+  fork(
+    count: number,
+    options: ForkOptions,
+  ): Promise<Pick<GuestMachine, "id" | "name" | typeof Symbol.asyncDispose>[]>;
+  reset(): Promise<void>;
+  stats(): Promise<MachineStats>;
+  wait(): Promise<MachineExit>;
   stop(options?: StopOptions): Promise<MachineExit>;
   kill(): Promise<MachineExit>;
-  signal(signal: string): Promise<void>;
+  signal(signal: string | number): Promise<void>;
   remove(options?: { force?: boolean }): Promise<void>;
 }
 
@@ -46,7 +63,6 @@ export interface GuestExecution extends PromiseLike<Omit<ExecResult, "stdout" | 
   readonly stdout: AsyncIterable<Uint8Array>;
   readonly stderr: AsyncIterable<Uint8Array>;
   readonly stdin: Writable;
-  readonly pid: Promise<number>;
   kill(signal?: string | number): Promise<void>;
   resize(size: { columns: number; rows: number }): void;
 }
@@ -60,6 +76,7 @@ export async function loadLibrary(): Promise<Library> {
   return {
     Machine,
     Image,
+    snapshots: async () => (await import("../machine/snapshot.ts")).Snapshot,
     doctor: async (options) => (await import("../machine/doctor.ts")).doctor(options),
   };
 }

@@ -14,15 +14,20 @@ test("the overview names every command, and no arguments show it", async () => {
   }
 });
 
-for (const { name } of commandTable)
+const commandNames = commandTable.flatMap(({ name, commands = [] }) => [
+  name,
+  ...commands.map((own) => `${name} ${own.name}`),
+]);
+
+for (const name of commandNames)
   test(`${name} --help has a description, an example and nothing on standard error`, async () => {
-    const { exitCode, stdout, stderr } = await runFake([name, "--help"]);
+    const { exitCode, stdout, stderr } = await runFake([...name.split(" "), "--help"]);
     assert.equal(exitCode, 0);
     assert.match(stdout, new RegExp(`^Usage: supermachine ${name} `));
     assert.match(stdout, new RegExp(`^Examples:\n {2}# .+\n {2}\\$ supermachine ${name}`, "m"));
     assert.match(stdout, /--debug/);
     assert.equal(stderr, "");
-    assert.equal((await runFake(["help", name])).stdout, stdout);
+    assert.equal((await runFake(["help", ...name.split(" ")])).stdout, stdout);
   });
 
 test("a wrong command line ends with 125, one line and a hint", async () => {
@@ -34,6 +39,17 @@ test("a wrong command line ends with 125, one line and a hint", async () => {
       "Did you mean --name? Otherwise see 'supermachine run --help'",
     ],
     [["run"], "Missing required argument 'image'", "See 'supermachine run --help'"],
+    [
+      ["snapshots", "lst"],
+      "Unknown command 'lst'",
+      "Did you mean ls? Otherwise see 'supermachine snapshots --help'",
+    ],
+    [["snapshots", "rm"], "Missing required argument 'snapshot'", "See 'supermachine snapshots rm --help'"],
+    [
+      ["fork", "-n", "0", "web"],
+      "'0' is not a usable value for --number",
+      "Give a whole number from 1 to 256",
+    ],
     [["exec", "web"], "Missing required argument 'command'", "See 'supermachine exec --help'"],
     [
       ["ps", "x"],
@@ -330,8 +346,166 @@ test("pull, import and prune print what they did, and JSON on demand", async () 
   assert.match(imported.stdout, /^my\/base:1 sha256:/);
   assert.equal(Object(imported.calls[0]?.args[0]).source, "x.tar");
   assert.equal((await runFake(["prune"])).stdout, "Freed 12.3 MB\n");
+  assert.match((await runFake(["prune", "-a"])).stdout, /^Removed snapshot cdcdcdcdcdcd$/m);
   const pruned = await runFake(["prune", "-a", "--json"], {
     state: { machines: [fakeMachineInfo({ state: "crashed" })] },
   });
   assert.deepEqual(JSON.parse(pruned.stdout).machines, ["web"]);
+});
+
+test("snapshots without a command shows its help", async () => {
+  const { exitCode, stdout, stderr } = await runFake(["snapshots"]);
+  assert.deepEqual([exitCode, stderr], [0, ""]);
+  assert.match(stdout, /^Usage: supermachine snapshots COMMAND \[options\]$/m);
+  assert.match(stdout, /^ {2}export +Write a snapshot to a file$/m);
+});
+
+test("snapshot names what it makes, and prints the id", async () => {
+  const { exitCode, stdout, calls } = await runFake(["snapshot", "--replace", "-l", "a=b", "web", "ready"]);
+  assert.deepEqual([exitCode, stdout], [0, `${"ab".repeat(32)}\n`]);
+  assert.deepEqual(calls[0], {
+    name: "snapshot",
+    args: ["web", "ready", { labels: { a: "b" }, replace: true }],
+  });
+  assert.equal(JSON.parse((await runFake(["snapshot", "--json", "web"])).stdout).memoryMiB, 256);
+});
+
+test("restore runs a command in a copy, as run does, and ends it", async () => {
+  const argv =
+    "restore -e A=1 -w /srv -p 8080:80 --name n --network none -l a=b -h box ready print out err 7";
+  const { exitCode, stdout, stderr, calls } = await runFake(argv.split(" "));
+  assert.deepEqual([exitCode, stdout, stderr], [7, "out", "err"]);
+  assert.deepEqual(
+    calls.map(({ name }) => name),
+    ["Machine.create", "run", "kill", "dispose"],
+  );
+  const { signal: _, onProgress: _p, onWarning: _w, ...options } = Object(calls[0]?.args[0]);
+  assert.deepEqual(options, {
+    snapshot: "ready",
+    name: "n",
+    env: { A: "1" },
+    workdir: "/srv",
+    user: undefined,
+    hostname: "box",
+    network: "none",
+    ports: ["8080:80"],
+    labels: { a: "b" },
+  });
+});
+
+test("restore -d leaves the copy alone; a command becomes its main command", async () => {
+  const { exitCode, stdout, calls } = await runFake(["restore", "-d", "--rm", "ready", "sleep", "9"]);
+  assert.deepEqual([exitCode, stdout], [0, "0123456789ab\n"]);
+  const { detached, command, remove } = Object(calls[0]?.args[0]);
+  assert.deepEqual([detached, command, remove], [true, ["sleep", "9"], true]);
+  assert.ok(!calls.some(({ name }) => name === "kill"));
+});
+
+test("restore joins a main command that goes on, and ends with it", async () => {
+  const entry = (stream: "stdout" | "stderr", text: string) => ({
+    stream,
+    time: 1,
+    bytes: Buffer.from(text),
+  });
+  const state = {
+    main: ["server"],
+    logs: [entry("stdout", "ready\n"), entry("stderr", "oops\n")],
+    exit: { reason: "command", exitCode: 3 } as const,
+  };
+  const { exitCode, stdout, stderr, calls } = await runFake(["restore", "ready"], { state });
+  assert.deepEqual([exitCode, stdout, stderr], [3, "ready\n", "oops\n"]);
+  assert.deepEqual(
+    calls.map(({ name }) => name),
+    ["Machine.create", "kill", "dispose"],
+  );
+  const beside = await runFake(["restore", "ready", "print", "x"], { state });
+  assert.equal(beside.calls[1]?.name, "exec");
+  const refused = await runFake(["restore", "-i", "ready"], { state });
+  assert.equal(refused.exitCode, 125);
+  assert.match(refused.stderr, /has the input that it had/);
+  const panic = { ...state, exit: { reason: "panic", detail: "no init" } as const };
+  const panicked = await runFake(["restore", "ready"], { state: panic });
+  assert.equal(panicked.exitCode, 125);
+  assert.match(panicked.stderr, /panicked/);
+});
+
+test("fork makes detached copies and prints their ids", async () => {
+  const { exitCode, stdout, calls } = await runFake(["fork", "-n", "2", "--name", "w", "web"]);
+  assert.deepEqual([exitCode, stdout], [0, "000000000000\n111111111111\n"]);
+  assert.deepEqual(calls[0], { name: "fork", args: ["web", 2, { detached: true, names: ["w-1", "w-2"] }] });
+  assert.deepEqual((await runFake(["fork", "--name", "w", "web"])).calls[0]?.args[2], {
+    detached: true,
+    names: ["w"],
+  });
+});
+
+test("reset does what it can and reports the rest", async () => {
+  const { exitCode, stdout, stderr, calls } = await runFake(["reset", "web", "gone"]);
+  assert.deepEqual([exitCode, stdout], [1, "web\n"]);
+  assert.match(stderr, /no machine 'gone'/);
+  assert.equal(calls[0]?.name, "reset");
+});
+
+test("snapshots ls shows what is kept; -a templates as well; -q ids; --json an array", async () => {
+  const { stdout } = await runFake(["snapshots", "ls"]);
+  assert.match(stdout, /^ID +NAME +KIND +IMAGE +CPUS +MEMORY +CREATED +ON DISK +IN USE$/m);
+  assert.match(
+    stdout,
+    /^abababababab +ready +snapshot +alpine(:latest)? +2 +256 MiB +3 minutes ago +23\.5 MB$/m,
+  );
+  assert.equal((await runFake(["snapshots", "ls", "-q"])).stdout, `${"ab".repeat(32)}\n`);
+  assert.equal(JSON.parse((await runFake(["snapshots", "ls", "-a", "--json"])).stdout).length, 2);
+});
+
+test("snapshots rm, inspect, export, import and prune reach the store", async () => {
+  const removal = await runFake(["snapshots", "rm", "ready", "gone"]);
+  assert.deepEqual([removal.exitCode, removal.stdout], [1, "ready\n"]);
+  assert.equal(
+    removal.stderr,
+    "supermachine: There is no snapshot 'gone'\n  hint: List them all with 'supermachine snapshots ls'\n",
+  );
+  assert.equal(JSON.parse((await runFake(["snapshots", "inspect", "ready"])).stdout).cpus, 2);
+  const written = await runFake(["snapshots", "export", "--gzip", "ready", "x.snapshot"]);
+  assert.deepEqual(written.calls[0]?.args, ["ready", "x.snapshot", { compress: true }]);
+  const taken = await runFake(["snapshots", "import", "x.snapshot", "again"]);
+  assert.deepEqual(taken.calls[0]?.args, ["x.snapshot", { name: "again" }]);
+  assert.equal(taken.stdout, `${"ab".repeat(32)}\n`);
+  const pruned = await runFake(["snapshots", "prune", "--templates"]);
+  assert.equal(pruned.stdout, "Removed snapshot cdcdcdcdcdcd\n");
+});
+
+test("stats shows a table once where output is no terminal, and an array with --json", async () => {
+  const { exitCode, stdout } = await runFake(["stats"]);
+  assert.equal(exitCode, 0);
+  assert.match(stdout, /^0123456789ab +web +1m01s +64\.0 MB +16\.0 MB +256 MiB +-$/m);
+  assert.equal(JSON.parse((await runFake(["stats", "--json", "web"])).stdout)[0].name, "web");
+  assert.equal((await runFake(["stats", "gone"])).exitCode, 1);
+});
+
+test("run --warmup starts from the state that a script has left, with what else was asked for", async () => {
+  const argv = "run -d --name n -p 80:80 -e A=1 -m 1g --warmup make app serve";
+  const { exitCode, stdout, calls } = await runFake(argv.split(" "));
+  assert.deepEqual([exitCode, stdout], [0, "0123456789ab\n"]);
+  assert.deepEqual(
+    calls.map(({ name }) => name),
+    ["Image.prepare", "shell", "Machine.create", "dispose"],
+  );
+  const prepared = Object(calls[0]?.args[1]);
+  assert.deepEqual(
+    [prepared.key, prepared.memory, prepared.env, prepared.name],
+    ["make", "1g", { A: "1" }, undefined],
+  );
+  const created = Object(calls[2]?.args[0]);
+  assert.deepEqual(
+    [created.snapshot, created.name, created.ports, created.command, created.detached, created.memory],
+    ["ab".repeat(32), "n", ["80:80"], ["serve"], true, undefined],
+  );
+});
+
+test("a warm-up that fails is shown with what it printed", async () => {
+  const { exitCode, stdout, stderr } = await runFake(["run", "--warmup", "exit 3", "app"]);
+  assert.deepEqual([exitCode, stdout], [125, ""]);
+  assert.equal(stderr, "supermachine: The warm-up 'exit 3' exited with 3\n  | exit 3\n  | oops\n");
+  const refused = await runFake(["run", "--warmup", "make", "--no-snapshot", "app"]);
+  assert.equal(refused.exitCode, 125);
 });

@@ -4,7 +4,7 @@ import { productVersion } from "../storage/product-version.ts";
 import { Interruption } from "./attach/interruption.ts";
 import { Cli, type CliHost } from "./cli.ts";
 import { buildCommand } from "./command-definition.ts";
-import { type CommandEntry, commandTable } from "./command-table.ts";
+import { type CommandEntry, commandTable, findCommand, type NamedCommand } from "./command-table.ts";
 import { exitCodeForError, exitCodes } from "./exit-code.ts";
 import { errorForJson, formatError } from "./output/error-report.ts";
 import { processHost } from "./process-host.ts";
@@ -14,18 +14,19 @@ import { usageError } from "./usage-error.ts";
 export async function main(argv: readonly string[], host: CliHost = processHost()): Promise<number> {
   const cli = new Cli(host);
   const words = argv[0] === "help" && argv.length > 1 ? [...argv.slice(1), "--help"] : [...argv];
-  const name = words.find((word) => !word.startsWith("-"));
-  const entry = commandTable.find((candidate) => candidate.name === name);
+  const wanted = findCommand(words);
   try {
-    if (name === "__complete") return await complete(cli, words);
-    if (words.length === 0) words.push("--help");
-    const program = await buildProgram(cli, entry);
+    if (words.find((word) => !word.startsWith("-")) === "__complete") return await complete(cli, words);
+    // A command that has commands of its own needs one of them, as supermachine itself does.
+    if (words.length === 0 || (wanted.entry?.commands !== undefined && words.at(-1) === wanted.entry.name))
+      words.push("--help");
+    const program = await buildProgram(cli, wanted);
     // Before parsing, so that what the parser refuses is JSON as well. A guest command may have a --json of its own.
     cli.json = !cli.runsGuestCommand && words.includes("--json");
     await program.parseAsync(words, { from: "user" });
     return cli.exitCode;
   } catch (error) {
-    return report(cli, { error, commandName: entry?.name });
+    return report(cli, { error, commandName: wanted.name });
   } finally {
     cli.endProgress();
   }
@@ -53,7 +54,7 @@ export function report(cli: Cli, failure: { error: unknown; commandName?: string
 const badArgumentCodes: ReadonlySet<string> = new Set(["INVALID_ARGUMENT", "INVALID_REFERENCE"]);
 
 /** The whole program as the parser sees it; only the wanted command is complete, the others are a name and a line. */
-async function buildProgram(cli: Cli, wanted: CommandEntry | undefined): Promise<Command> {
+async function buildProgram(cli: Cli, wanted: NamedCommand): Promise<Command> {
   const { stdout } = cli.host;
   const configure = (command: Command): Command =>
     command.exitOverride().configureOutput({
@@ -75,12 +76,23 @@ async function buildProgram(cli: Cli, wanted: CommandEntry | undefined): Promise
       cli.debug = true;
     })
     .addHelpText("after", overviewEnd);
-  for (const entry of commandTable) {
-    const definition = entry === wanted ? await entry.load() : undefined;
+  const build = async (
+    entry: Pick<CommandEntry, "name" | "summary" | "load">,
+    isWanted: boolean,
+  ): Promise<Command> => {
+    const definition = isWanted ? await entry.load() : undefined;
     if (definition?.runsGuestCommand === true) cli.runsGuestCommand = true;
     const command =
       definition === undefined ? new Command(entry.name) : buildCommand(entry.name, cli, definition);
-    program.addCommand(configure(command).summary(entry.summary).helpGroup(`${entry.group}:`));
+    return configure(command).summary(entry.summary);
+  };
+  for (const entry of commandTable) {
+    const command = await build(entry, entry === wanted.entry);
+    if (entry === wanted.entry && entry.commands !== undefined) {
+      command.usage("COMMAND [options]").helpCommand(false);
+      for (const own of entry.commands) command.addCommand(await build(own, own === wanted.own));
+    }
+    program.addCommand(command.helpGroup(`${entry.group}:`));
   }
   return program;
 }

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
+import type { SnapshotManifest } from "../snapshot/manifest.ts";
 import type { SavedComponent } from "../snapshot/state-codec.ts";
 import type { Home } from "../storage/home.ts";
 import type { EnginePhase } from "./phase-clock.ts";
@@ -147,6 +148,11 @@ export interface Engine {
   probe(options?: ProbeOptions): Promise<EngineSupport>;
   /** Starts what a machine with so many processors will need of this process, without waiting; where that helps. */
   prepare?(cpus: number): void;
+  /** Why a snapshot cannot go on here in a machine of this shape, in words; on engines that make snapshots. */
+  unfit?(
+    manifest: SnapshotManifest,
+    shape: Pick<EngineConfig, "architecture" | "cpus" | "memoryMiB">,
+  ): string | undefined;
   /** Starts the guest; resolves as soon as it runs, before the agent answers. */
   start(config: EngineConfig): Promise<EngineMachine>;
 }

@@ -118,7 +118,8 @@ async function timed<Value>(
   return value;
 }
 
-function wantedArchitecture(platform: string | undefined): "x64" | "arm64" {
+/** @throws SupermachineError `UNSUPPORTED`. */
+export function wantedArchitecture(platform: string | undefined): "x64" | "arm64" {
   const words = platform?.split("/");
   const name = words?.[1] ?? words?.[0] ?? process.arch;
   if (name === "amd64" || name === "x86_64" || name === "x64") return "x64";

@@ -10,9 +10,10 @@ import type { ProgressListener } from "../progress/progress.ts";
 import { rootfsKey } from "../rootfs/host/rootfs-key.ts";
 import { ROOTFS_LABEL } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
+import type { Machine } from "./machine.ts";
 import { isLive } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
-import type { LookupOptions, MachineInfo } from "./types.ts";
+import type { LookupOptions, MachineInfo, MachineOptions, SnapshotInfo } from "./types.ts";
 
 /** An image in the local store. */
 export interface ImageInfo {
@@ -64,6 +65,20 @@ export interface ImportOptions extends LookupOptions {
   platform?: string | undefined;
   onProgress?: ProgressListener | undefined;
   signal?: AbortSignal | undefined;
+}
+
+/** Options of `Image.prepare`: the machine's own, and what to do in it. */
+export interface PrepareOptions
+  extends Omit<
+    MachineOptions,
+    "name" | "hostname" | "ports" | "labels" | "detached" | "remove" | "snapshot"
+  > {
+  /** Brings a new machine into the state that is to be kept. What it throws is what `prepare` rejects with. */
+  warmup: (machine: Machine) => unknown;
+  /** Tells what the warm-up does from what another one does. Default: the source text of `warmup`. */
+  key?: string | undefined;
+  /** Name for the snapshot; taken from an earlier prepared one that has it. */
+  name?: string | undefined;
 }
 
 /** What `Image` can do. */
@@ -145,6 +160,30 @@ export interface ImageStoreFacade {
   prune(options?: LookupOptions): Promise<{ freedBytes: number }>;
 
   /**
+   * Keeps the state of a machine that has been warmed up: dependencies installed, caches filled, a server started. Done
+   * once for the same image, options and warm-up; afterwards it returns what there is, without starting anything.
+   * Machines are made of it with `Machine.create({ snapshot: id })`.
+   *
+   * The source text of a warm-up does not show what it takes from around it: give a `key` when that matters.
+   *
+   * @throws SupermachineError as `Machine.create`, and `UNSUPPORTED` on engines that cannot. `NAME_IN_USE` when a
+   * snapshot that was made by hand has the name. Whatever the warm-up throws; then nothing is kept.
+   *
+   * @example
+   * ```ts
+   * import { Image, Machine } from "supermachine";
+   *
+   * const { id } = await Image.prepare("busybox", {
+   *   memory: "256MiB",
+   *   warmup: (machine) => machine.shell("echo warm >/state", { check: true }),
+   * });
+   * await using machine = await Machine.create({ snapshot: id });
+   * console.log((await machine.shell("cat /state")).stdout); // warm
+   * ```
+   */
+  prepare(source: string, options: PrepareOptions): Promise<SnapshotInfo>;
+
+  /**
    * Makes an image of a tar archive of a root file system.
    *
    * @throws SupermachineError `INVALID_REFERENCE`, `ARCHIVE_INVALID`, `NO_SPACE`, `ABORTED`.
@@ -204,6 +243,14 @@ export const Image: ImageStoreFacade = {
     const rootfsInUse = () => rootfsOfSnapshots(options);
     const images = await storeOf(options);
     return { freedBytes: (await images.prune({ rootfsKey, rootfsInUse })).bytes };
+  },
+
+  prepare: async (source, options) => {
+    const [{ prepareImage }, { defaultParts }] = await Promise.all([
+      import("./prepare-image.ts"),
+      import("./default-parts.ts"),
+    ]);
+    return await prepareImage(source, options, defaultParts);
   },
 
   import: async ({ source, name, ...options }) => {

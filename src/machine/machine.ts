@@ -11,6 +11,7 @@ import { LeasedLink } from "./pool/leased-link.ts";
 import { openForward } from "./port-forward.ts";
 import type {
   ExecOptions,
+  ForkOptions,
   Forward,
   ForwardOptions,
   ListOptions,
@@ -20,6 +21,7 @@ import type {
   MachineExit,
   MachineInfo,
   MachineOptions,
+  MachineStats,
   PhaseTiming,
   RestoreOptions,
   RunOptions,
@@ -260,7 +262,8 @@ export class Machine implements AsyncDisposable {
 
   /**
    * Makes copies of the running machine, which go on side by side with it. They share its memory until they write.
-   * They have names, ids and identities of their own, no published ports, and are this process's to end.
+   * They have names, ids and identities of their own, no published ports, and are this process's to end unless they are
+   * `detached`.
    *
    * @param count How many. Default 1.
    * @throws SupermachineError as `snapshot` and `Machine.create`; then there is no copy.
@@ -276,12 +279,13 @@ export class Machine implements AsyncDisposable {
    * for (const copy of copies) await copy[Symbol.asyncDispose]();
    * ```
    */
-  async fork(count: number = 1): Promise<Machine[]> {
+  async fork(count: number = 1, options: ForkOptions = {}): Promise<Machine[]> {
     const [{ forkMachine }, { defaultParts }] = await Promise.all([
       import("./snapshot-machine.ts"),
       import("./default-parts.ts"),
     ]);
-    return (await forkMachine(this.#link, count, defaultParts)).map((link) => new Machine(link));
+    const links = await forkMachine(this.#link, { count, ...options }, defaultParts);
+    return links.map((link) => new Machine(link));
   }
 
   /**
@@ -332,6 +336,22 @@ export class Machine implements AsyncDisposable {
    */
   info(): Promise<MachineInfo> {
     return this.#link.info();
+  }
+
+  /**
+   * What the machine takes of its host: processor time and memory. Linux only.
+   *
+   * @throws SupermachineError `MACHINE_NOT_RUNNING`, `UNSUPPORTED` on other systems.
+   *
+   * @example
+   * ```ts
+   * const { cpuMs, memoryBytes, memoryMiB } = await machine.stats();
+   * console.log(cpuMs > 0, memoryBytes > 0, memoryMiB > 0); // true true true
+   * ```
+   */
+  async stats(): Promise<MachineStats> {
+    const { readStats } = await import("./machine-stats.ts");
+    return await readStats(await this.#link.info());
   }
 
   /**

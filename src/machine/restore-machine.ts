@@ -33,6 +33,8 @@ export async function restoreMachine(options: RestoreOptions, parts: CreationPar
     cpus,
     memoryMiB,
   };
+  if (saved.main !== undefined && config.command !== undefined && config.command.length > 0)
+    throw mainGoesOn(wanted);
   if (options.signal?.aborted === true) throw aborted(options.signal.reason);
   if (config.name !== undefined) await new MachineRegistry(home).checkName(config.name);
   const choice = await selectEngine(config.engine === "auto" ? "vmm" : config.engine, parts.engines);
@@ -63,6 +65,14 @@ export function savedMachineOf(components: readonly SavedComponent[], name: stri
   throw new SupermachineError("SNAPSHOT_MISMATCH", `Snapshot '${name}' is a template, which has no image`, {
     hint: "Templates are used by themselves; create a machine from an image",
   });
+}
+
+function mainGoesOn(name: string): SupermachineError {
+  return new SupermachineError(
+    "INVALID_ARGUMENT",
+    `The main command of snapshot '${name}' goes on; there cannot be another`,
+    { hint: "Leave the command out; others can be run in the machine once it is there" },
+  );
 }
 
 /** What the options say goes for commands from now on; processes that run already have what they had. */

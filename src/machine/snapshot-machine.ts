@@ -3,9 +3,10 @@ import { SnapshotStore } from "../snapshot/host/snapshot-store.ts";
 import { Home } from "../storage/home.ts";
 import type { CreationParts } from "./creation-parts.ts";
 import type { MachineLink } from "./machine-link.ts";
+import { sharedStartGate } from "./pool/host-limits.ts";
 import { restoreMachine } from "./restore-machine.ts";
 import { inspectIn } from "./snapshot.ts";
-import type { SnapshotInfo, SnapshotOptions } from "./types.ts";
+import type { ForkOptions, SnapshotInfo, SnapshotOptions } from "./types.ts";
 
 /** More would only wait for one another. */
 const maxForks = 256;
@@ -27,18 +28,20 @@ export async function snapshotMachine(
 /** `Machine.fork`. */
 export async function forkMachine(
   link: MachineLink,
-  count: number,
+  { count, names, detached }: ForkOptions & { readonly count: number },
   parts: CreationParts,
 ): Promise<MachineLink[]> {
-  if (!Number.isInteger(count) || count < 1 || count > maxForks)
-    throw new SupermachineError("INVALID_ARGUMENT", `A machine cannot be forked ${count} times`, {
-      hint: `Ask for 1 to ${maxForks} copies`,
-    });
+  checkFork(count, names);
   const { network } = await link.info();
+  const store = new SnapshotStore(new Home(link.home));
   const snapshot = await link.snapshot({ kind: "fork", labels: {} });
-  const options = { snapshot, home: link.home, network };
-  const started = await Promise.allSettled(
-    Array.from({ length: count }, () => restoreMachine(options, parts)),
+  const options = { snapshot, home: link.home, network, detached };
+  const started = await keeping(store, snapshot, () =>
+    Promise.allSettled(
+      Array.from({ length: count }, (_, index) =>
+        admitted(() => restoreMachine({ ...options, name: names?.[index] }, parts)),
+      ),
+    ),
   );
   const failed = started.find((result) => result.status === "rejected");
   const copies = started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
@@ -47,7 +50,42 @@ export async function forkMachine(
     await copy.kill();
     await copy.remove();
   }
-  // It goes with its last copy; without any, it has to be removed.
-  await new SnapshotStore(new Home(link.home)).remove(snapshot).catch(() => undefined);
   throw failed.reason;
+}
+
+function checkFork(count: number, names: readonly string[] | undefined): void {
+  if (!Number.isInteger(count) || count < 1 || count > maxForks)
+    throw new SupermachineError("INVALID_ARGUMENT", `A machine cannot be forked ${count} times`, {
+      hint: `Ask for 1 to ${maxForks} copies`,
+    });
+  if (names !== undefined && names.length !== count)
+    throw new SupermachineError("INVALID_ARGUMENT", `${names.length} names do not fit ${count} copies`, {
+      hint: "Give each copy a name, or none",
+    });
+}
+
+/** Keeps a snapshot until all copies have started: the first may have ended by then, and would take it with it. */
+async function keeping<Value>(
+  store: SnapshotStore,
+  snapshot: string,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  try {
+    await using _ = await store.use(snapshot);
+    return await work();
+  } finally {
+    // It goes with its last copy; here when none is left. A copy that runs keeps it.
+    await store.remove(snapshot).catch(() => undefined);
+  }
+}
+
+/** As many starts at once as this host can bear. */
+async function admitted<Value>(start: () => Promise<Value>): Promise<Value> {
+  const ticket = sharedStartGate().request(1);
+  await ticket.settled;
+  try {
+    return await start();
+  } finally {
+    ticket.release();
+  }
 }

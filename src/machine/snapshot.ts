@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { exportSnapshotFile } from "../snapshot/host/export-snapshot.ts";
-import { importSnapshotFile } from "../snapshot/host/import-snapshot.ts";
 import { SnapshotStore, type StoredSnapshot } from "../snapshot/host/snapshot-store.ts";
 import { foreignLabels, IMAGE_LABEL, kindOf } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
@@ -57,9 +55,10 @@ export interface SnapshotStoreFacade {
   remove(name: string, options?: LookupOptions): Promise<void>;
 
   /**
-   * Frees what no machine needs any more: snapshots of forks that have ended, and templates of other versions.
+   * Frees what no machine needs any more: snapshots of forks that have ended, and what was made for a state of things that is past.
    *
-   * @param options `templates`: all templates that are not in use. They are made again when they are needed.
+   * @param options `templates`: all that can be made again when it is needed and is not in use: templates, and prepared
+   * states without a name.
    *
    * @example
    * ```ts
@@ -136,9 +135,11 @@ export const Snapshot: SnapshotStoreFacade = {
   prune: async (options = {}) => {
     const store = storeOf(options);
     const removed: string[] = [];
-    for (const { id, keyed, inUse, manifest } of await store.list()) {
+    for (const { id, names, keyed, inUse, manifest } of await store.list()) {
       const kind = kindOf(manifest);
-      const useless = kind === "fork" || (kind === "template" && (!keyed || options.templates === true));
+      const again = kind === "template" || (kind === "warm" && names.length === 0);
+      // Without its key nobody will ask for it: what it was made for has changed.
+      const useless = kind === "fork" || (again && (!keyed || options.templates === true));
       if (inUse || !useless) continue;
       // Another process may have taken or removed it meanwhile, and what others are based on stays.
       const gone = await store.remove(id).then(
@@ -153,12 +154,14 @@ export const Snapshot: SnapshotStoreFacade = {
   export: async (name, file, options = {}) => {
     const store = storeOf(options);
     await using lease = await store.use(await store.find(name), { verify: "full" });
+    const { exportSnapshotFile } = await import("../snapshot/host/export-snapshot.ts");
     const compression = options.compress === true ? "gzip" : "none";
     await exportSnapshotFile(lease.snapshot, resolve(file), { compression });
   },
 
   import: async (file, options = {}) => {
     const store = storeOf(options);
+    const { importSnapshotFile } = await import("../snapshot/host/import-snapshot.ts");
     const id = await importSnapshotFile(resolve(file), { home: store.home });
     if (options.name !== undefined) await store.name(id, options.name);
     return await inspectIn(store, id);

@@ -86,6 +86,33 @@ export interface RestoreOptions
   > {
   /** A snapshot's name, its id, or at least four first digits of its id. */
   snapshot: string;
+  /**
+   * A main command for a copy in which none goes on; `[]` runs what the image says. A main command that goes on cannot be
+   * replaced.
+   */
+  command?: readonly string[] | undefined;
+}
+
+/** Options of `machine.fork`. */
+export interface ForkOptions {
+  /** One for each copy. Default: generated ones. */
+  names?: readonly string[] | undefined;
+  /** The copies live in processes of their own and outlive this one. Default false. */
+  detached?: boolean | undefined;
+}
+
+/** What a machine takes of its host now. Of the whole process that carries it, which may carry others. */
+export interface MachineStats {
+  /** Processor time so far, in milliseconds: of the guest, and of what works for it. */
+  readonly cpuMs: number;
+  /** Bytes of the host's memory; what several processes share is divided among them. */
+  readonly memoryBytes: number;
+  /** The part of `memoryBytes` that is the guest's memory; absent where the system does not tell it apart. */
+  readonly guestMemoryBytes?: number;
+  /** What the guest was given, in MiB: the most that its memory can take. */
+  readonly memoryMiB: number;
+  /** How often the vCPUs left the guest, in all; absent where that is not known from this process. */
+  readonly exits?: number;
 }
 
 /** What a snapshot is of. */

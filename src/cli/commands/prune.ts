@@ -3,6 +3,7 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { Cli } from "../cli.ts";
 import { action, type CommandDefinition, examples, jsonOption } from "../command-definition.ts";
 import type { Library } from "../library.ts";
+import { shortSnapshotId } from "../output/machine-text.ts";
 import { formatBytes } from "../output/quantities.ts";
 
 interface Options {
@@ -17,10 +18,15 @@ export const prune: CommandDefinition = { define };
 function define(command: Command, cli: Cli): void {
   jsonOption(command)
     .description(
-      "Deletes what nothing refers to: layers and root file systems of removed images, and unfinished files. With -a " +
-        "also machines that have ended, and images that no machine uses.",
+      "Deletes what nothing refers to: layers and root file systems of removed images, snapshots of forks that have " +
+        "ended, and unfinished files. With -a also machines that have ended, images that no machine uses, and " +
+        "templates and warmed-up states, which are made again when they are needed. Snapshots that were made by hand, " +
+        "or have a name, stay.",
     )
-    .option("-a, --all", "also machines that have ended, and images that no machine uses")
+    .option(
+      "-a, --all",
+      "also machines that have ended, images that no machine uses, templates and warmed-up states",
+    )
     .option("-q, --quiet", "print nothing");
   examples(command, [
     ["prune", "Tidy up"],
@@ -30,11 +36,14 @@ function define(command: Command, cli: Cli): void {
     const library = await cli.library();
     const all = options.all === true;
     const machines = all ? await removeEndedMachines(library) : [];
+    // Before the images: root file systems stay for the snapshots that have them mounted.
+    const { removed: snapshots } = await (await library.snapshots()).prune({ templates: all });
     const images = all ? await removeUnusedImages(library) : [];
     const { freedBytes } = await library.Image.prune();
-    if (options.json === true) cli.printJson({ machines, images, freedBytes });
+    if (options.json === true) cli.printJson({ machines, snapshots, images, freedBytes });
     else if (options.quiet !== true) {
       for (const name of machines) cli.print(`Removed machine ${name}\n`);
+      for (const id of snapshots) cli.print(`Removed snapshot ${shortSnapshotId(id)}\n`);
       for (const name of images) cli.print(`Removed image ${name}\n`);
       cli.print(`Freed ${formatBytes(freedBytes)}\n`);
     }

@@ -1,44 +1,24 @@
 import type { Command } from "commander";
+import { SupermachineError } from "../../errors/supermachine-error.ts";
+import type { Machine } from "../../machine/machine.ts";
 import type { EngineName, MachineOptions, PullPolicy } from "../../machine/types.ts";
-import { attach, requireTerminal, terminalSize } from "../attach/attach.ts";
-import { interruptible } from "../attach/interruption.ts";
 import type { Cli } from "../cli.ts";
-import { action, type CommandDefinition, examples, listOption } from "../command-definition.ts";
-import {
-  type EnvironmentOptions,
-  engineOption,
-  environmentOf,
-  guestCommandOptions,
-  labelsOf,
-  networkOption,
-  numberOf,
-  pullOption,
-} from "../input/machine-options.ts";
-import type { GuestMachine } from "../library.ts";
-import { formatTimings } from "../output/timings.ts";
+import { action, type CommandDefinition, examples } from "../command-definition.ts";
+import { engineOption, numberOf, pullOption } from "../input/machine-options.ts";
+import { type StartOptions, startedMachine, startOptions } from "../input/start-options.ts";
+import type { GuestMachine, Library } from "../library.ts";
+import { runForeground, startDetached } from "../start-machine.ts";
 
-interface RunOptions extends EnvironmentOptions {
-  interactive?: true;
-  tty?: true;
-  detach?: true;
-  workdir?: string;
-  user?: string;
-  publish?: string[];
-  name?: string;
-  rm?: true;
+interface RunOptions extends StartOptions {
   entrypoint?: string;
-  hostname?: string;
   memory?: string;
   cpus?: string;
-  network?: "user" | "none";
-  label?: string[];
   platform?: string;
   pull?: PullPolicy;
   engine?: EngineName | "auto";
   kernel?: string;
   snapshot: boolean;
-  quiet?: true;
-  timings?: true;
+  warmup?: string;
 }
 
 /** `supermachine run` */
@@ -50,7 +30,7 @@ export const run: CommandDefinition = {
 };
 
 function define(command: Command, cli: Cli): void {
-  guestCommandOptions(
+  startOptions(
     command
       .description(
         "Makes a machine from an image and runs a command in it: the one given, or what the image is made to run.\n\n" +
@@ -63,36 +43,26 @@ function define(command: Command, cli: Cli): void {
         "<image>",
         "image reference, or oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, - for standard input",
       )
-      .argument("[command...]", "command and arguments; options after the image belong to the command")
-      .passThroughOptions()
-      .option("-d, --detach", "run in the background and print the machine's id"),
+      .argument("[command...]", "command and arguments; options after the image belong to the command"),
   )
-    .addOption(
-      listOption(
-        "-p, --publish <[IP:]HOST:GUEST>",
-        "lead a port of this host (127.0.0.1) to one of the guest",
-      ),
-    )
-    .option("--name <name>", "name of the machine")
-    .option("--rm", "with -d: remove the machine when it ends")
     .option("--entrypoint <command>", "run this in place of the image's entrypoint")
-    .option("-h, --hostname <name>", "host name in the guest")
     .option("-m, --memory <size>", "memory, such as 512m or 2g (default: 512 MiB)")
     .option("--cpus <number>", "virtual CPUs")
-    .addOption(networkOption)
-    .addOption(listOption("-l, --label <KEY=VALUE>", "attach a label to the machine"))
     .option("--platform <os/arch[/variant]>", "take this variant of the image")
     .addOption(pullOption)
     .addOption(engineOption)
     .option("--kernel <file>", "boot this guest kernel")
     .option("--no-snapshot", "boot, instead of going on from a snapshot of a booted machine")
-    .option("-q, --quiet", "no progress and no warnings")
-    .option("--timings", "print how long each step took, on standard error");
+    .option(
+      "--warmup <script>",
+      "run this once with sh in a machine of its own, keep that machine's state, and start from it from then on",
+    );
   examples(command, [
     ["run alpine echo hello", "Run a command"],
     ["run -it debian bash", "Work in a shell"],
     ["run -i alpine sha256sum < file", "Send a file through a command"],
     ["run -d --name web -p 8080:80 nginx", "Run a server in the background"],
+    ["run --warmup 'npm ci' app npm test", "Prepare once, and start from there each time"],
     ["run docker-archive:app.tar", "Run what 'docker save' wrote"],
   ]);
   command.addHelpText(
@@ -101,94 +71,77 @@ function define(command: Command, cli: Cli): void {
 Exit codes: the command's own; 128 + n when signal n ended it; 125 when supermachine failed; 126 when the command
 cannot be executed; 127 when it does not exist.`,
   );
-  action<RunOptions>(command, cli, ([image = "", ...argv], options) =>
-    options.detach === true
-      ? runDetached(cli, { image, argv, options })
-      : runForeground(cli, { image, argv, options }),
-  );
-}
-
-interface Request {
-  readonly image: string;
-  readonly argv: readonly string[];
-  readonly options: RunOptions;
-}
-
-async function runDetached(cli: Cli, { image, argv, options }: Request): Promise<undefined> {
-  const machine = await create(cli, {
-    image,
-    options,
-    extra: { detached: true, command: argv, tty: options.tty === true, remove: options.rm === true },
-  });
-  await using _ = machine;
-  cli.print(`${machine.id}\n`);
-  if (options.timings === true) await printTimings(cli, machine);
-}
-
-async function runForeground(cli: Cli, { image, argv, options }: Request): Promise<number> {
-  const interactive = options.interactive === true;
-  const tty = options.tty === true;
-  requireTerminal(cli, { interactive, tty });
-  await using machine = await create(cli, { image, options, extra: { remove: true } });
-  try {
-    const execution = machine.run(argv, {
-      stdin: interactive ? "pipe" : "none",
-      tty: tty ? terminalSize(cli.host.stdout) : false,
+  action<RunOptions>(command, cli, async ([image = "", ...argv], options) => {
+    const machineOptions = await machineOf(options, cli);
+    const createFrom = options.warmup === undefined ? createFresh : createWarm(options.warmup);
+    if (options.detach === true) {
+      const main = { detached: true, command: argv, tty: options.tty === true, remove: options.rm === true };
+      return await startDetached(cli, {
+        options,
+        create: (library, given) => createFrom(library, image, { ...machineOptions, ...main, ...given }),
+      });
+    }
+    return await runForeground(cli, {
+      options,
+      create: (library, given) => createFrom(library, image, { ...machineOptions, remove: true, ...given }),
+      choose: async (machine) => (streams) => machine.run(argv, streams),
     });
-    const exitCode = await attach(cli, execution, { interactive, tty, forceKill: () => machine.kill() });
-    if (options.timings === true) await printTimings(cli, machine);
-    return exitCode;
-  } finally {
-    // Nothing of it is kept, so the guest need not be asked to write anything back.
-    await machine.kill();
-  }
+  });
 }
 
-async function create(
-  cli: Cli,
-  request: { image: string; options: RunOptions; extra: MachineOptions },
-): Promise<GuestMachine> {
-  const { image, options, extra } = request;
-  const quiet = options.quiet === true;
-  // Shown once the machine is there: beside an error they would only hide what matters.
-  const warnings: string[] = [];
-  const machineOptions: MachineOptions = {
-    name: options.name,
+type CreateFrom = (library: Library, image: string, options: MachineOptions) => Promise<GuestMachine>;
+
+const createFresh: CreateFrom = ({ Machine }, image, options) => Machine.create(image, options);
+
+/** From the kept state of a machine in which the script has run; made when there is none for this image and these options. */
+function createWarm(script: string): CreateFrom {
+  return async ({ Image, Machine }, image, options) => {
+    if (options.snapshot === false)
+      throw new SupermachineError(
+        "INVALID_ARGUMENT",
+        "--warmup keeps a snapshot, which --no-snapshot forbids",
+        {
+          hint: "Leave one of them out",
+        },
+      );
+    const { memory, cpus, platform, pull, kernel, entrypoint, snapshot: _, ...others } = options;
+    const { env, workdir, user, network, engine, onProgress, onWarning, signal } = options;
+    const { id } = await Image.prepare(image, {
+      ...{ memory, cpus, platform, pull, kernel, entrypoint },
+      ...{ env, workdir, user, network, engine, onProgress, onWarning, signal },
+      key: script,
+      warmup: async (machine) => await warmUp(machine, script),
+    });
+    return await Machine.create({ ...others, snapshot: id });
+  };
+}
+
+/** The script's failure, with what it printed. */
+async function warmUp(machine: Pick<Machine, "shell">, script: string): Promise<void> {
+  const { exitCode, signal, stdout, stderr } = await machine.shell(script);
+  if (exitCode === 0) return;
+  const how = signal === undefined ? `exited with ${exitCode}` : `was ended by ${signal}`;
+  const lines = `${stdout}${stderr}`.trimEnd().split("\n");
+  throw new SupermachineError("EXEC_FAILED", `The warm-up '${script.slice(0, 200)}' ${how}`, {
+    data: { exitCode, signal, console: lines },
+  });
+}
+
+async function machineOf(options: RunOptions, cli: Cli): Promise<MachineOptions> {
+  const { cpus, entrypoint } = options;
+  return {
+    ...(await startedMachine(options, cli.host)),
     memory: options.memory,
     cpus:
-      options.cpus === undefined
+      cpus === undefined
         ? undefined
-        : numberOf(options.cpus, { option: "--cpus", integer: true, minimum: 1, maximum: 1024 }),
-    env: await environmentOf(options, cli.host),
-    workdir: options.workdir,
-    user: options.user,
-    hostname: options.hostname,
-    network: options.network,
-    ports: options.publish,
-    labels: labelsOf(options.label),
+        : numberOf(cpus, { option: "--cpus", integer: true, minimum: 1, maximum: 1024 }),
     platform: options.platform,
     pull: options.pull,
     engine: options.engine,
     kernel: options.kernel,
-    snapshot: options.snapshot ? undefined : false,
+    ...(options.snapshot ? {} : { snapshot: false }),
     // As in docker, an empty entrypoint means none: the command stands alone.
-    entrypoint:
-      options.entrypoint === undefined ? undefined : options.entrypoint === "" ? [] : [options.entrypoint],
-    onWarning: (message) => warnings.push(message),
-    ...extra,
+    entrypoint: entrypoint === undefined ? undefined : entrypoint === "" ? [] : [entrypoint],
   };
-  const { Machine } = await cli.library();
-  const progress = cli.startProgress({ quiet });
-  const machine = await interruptible(cli, (signal) =>
-    Machine.create(image, { ...machineOptions, onProgress: progress.listener, signal }),
-  );
-  cli.endProgress();
-  if (!quiet) for (const message of warnings) cli.warn(message);
-  return machine;
-}
-
-async function printTimings(cli: Cli, machine: GuestMachine): Promise<void> {
-  const info = await machine.info();
-  // The clock of performance.now() starts with the process.
-  cli.note(formatTimings(machine.timings, { info, totalMs: performance.now() }));
 }

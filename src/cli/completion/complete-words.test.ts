@@ -47,6 +47,16 @@ test("completes machines, and files with machines for cp", async () => {
   assert.deepEqual(await offered("cp", ""), ["web:", ":files"]);
 });
 
+test("completes commands of a command, and snapshots by name", async () => {
+  assert.deepEqual(await offered("snapshots", "in"), ["inspect"]);
+  assert.deepEqual(await offered("snapshots", "rm", ""), ["ready"]);
+  assert.deepEqual(await offered("snapshots", "export", "ready", ""), [":files"]);
+  assert.deepEqual(await offered("snapshots", "prune", "--te"), ["--templates"]);
+  assert.deepEqual(await offered("snapshots", "nope", ""), []);
+  assert.deepEqual(await offered("restore", "-d", ""), ["ready"]);
+  assert.deepEqual(await offered("snapshot", "web", ""), []);
+});
+
 test("is silent about unknown commands and broken libraries", async () => {
   assert.deepEqual(await offered("nope", ""), []);
   const { exitCode, stdout, stderr } = await runFake(["__complete", "--", "run", ""], {

@@ -1,8 +1,8 @@
 import type { Command, Option } from "commander";
 import type { Cli } from "../cli.ts";
 import { buildCommand, type CommandDefinition } from "../command-definition.ts";
-import { commandTable } from "../command-table.ts";
-import { imageName } from "../output/machine-text.ts";
+import { type CommandEntry, commandTable } from "../command-table.ts";
+import { imageName, shortSnapshotId } from "../output/machine-text.ts";
 import { printable } from "../output/printable.ts";
 import type { Suggestion } from "./suggestion.ts";
 
@@ -48,13 +48,31 @@ async function candidatesFor(cli: Cli, words: readonly string[]): Promise<Offer>
   if (name === "help") return offer(commandCandidates());
   const entry = commandTable.find((candidate) => candidate.name === name);
   if (entry === undefined) return offer([]);
+  const after = before.slice(before.indexOf(name) + 1);
+  if (entry.commands === undefined) return await offerOf(cli, { entry, after, current: words.at(-1) ?? "" });
+  const ownName = after.find((word) => !word.startsWith("-"));
+  if (ownName === undefined) return offer([...namesOf(entry.commands), { value: "--help" }]);
+  const own = entry.commands.find((candidate) => candidate.name === ownName);
+  if (own === undefined) return offer([]);
+  const rest = after.slice(after.indexOf(ownName) + 1);
+  return await offerOf(cli, { entry: own, after: rest, current: words.at(-1) ?? "" });
+}
+
+/** For the word `current` of a command, behind the words `after` its name. */
+async function offerOf(
+  cli: Cli,
+  {
+    entry,
+    after,
+    current,
+  }: { entry: Pick<CommandEntry, "name" | "load">; after: readonly string[]; current: string },
+): Promise<Offer> {
   const definition = await entry.load();
-  const command = buildCommand(name, cli, definition);
-  const place = placeOf(before.slice(before.indexOf(name) + 1), {
+  const command = buildCommand(entry.name, cli, definition);
+  const place = placeOf(after, {
     command,
     endsAtOperand: definition.runsGuestCommand === true,
   });
-  const current = words.at(-1) ?? "";
   if (place.kind === "value") return suggest(cli, valueSuggestion(definition, place.option));
   if (place.kind === "option-or-operand" && current.startsWith("-")) {
     const inline = /^(--[^=]+)=/.exec(current);
@@ -127,7 +145,11 @@ function rootCandidates(): Candidate[] {
 }
 
 function commandCandidates(): Candidate[] {
-  return commandTable.map(({ name, summary }) => ({ value: name, description: summary }));
+  return namesOf(commandTable);
+}
+
+function namesOf(entries: readonly Pick<CommandEntry, "name" | "summary">[]): Candidate[] {
+  return entries.map(({ name, summary }) => ({ value: name, description: summary }));
 }
 
 function optionCandidates(command: Command): Candidate[] {
@@ -146,6 +168,8 @@ async function suggest(cli: Cli, suggestion: Suggestion): Promise<Offer> {
     case "image":
       // Transports name files: "oci:", "docker-archive:".
       return offer([...(await imageCandidates(cli)), ...transports]);
+    case "snapshot":
+      return offer(await snapshotCandidates(cli));
     case "object":
       return offer([...(await machineCandidates(cli, { all: true })), ...(await imageCandidates(cli))]);
     case "copy": {
@@ -184,6 +208,16 @@ async function imageCandidates(cli: Cli): Promise<Candidate[]> {
     value: imageName(reference),
     description: platform,
   }));
+}
+
+/** By name where there is one. */
+async function snapshotCandidates(cli: Cli): Promise<Candidate[]> {
+  const { snapshots } = await cli.library();
+  const Snapshot = await snapshots();
+  return (await Snapshot.list()).flatMap(({ id, names, image, kind }) => {
+    const description = image === undefined ? kind : `${imageName(image)}, ${kind}`;
+    return (names.length === 0 ? [shortSnapshotId(id)] : names).map((value) => ({ value, description }));
+  });
 }
 
 function offer(candidates: readonly Candidate[]): Offer {

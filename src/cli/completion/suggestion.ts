@@ -1,6 +1,6 @@
 /**
  * What may stand at a place of the command line: names of machines (`running`: only those that run), of images, of
- * commands, one of a few words, a file on the host, `MACHINE:PATH` or a file, or nothing that we know of.
+ * snapshots, of commands, one of a few words, a file on the host, `MACHINE:PATH` or a file, or nothing that we know of.
  */
 export type Suggestion =
   | {
@@ -8,6 +8,7 @@ export type Suggestion =
         | "machine"
         | "running-machine"
         | "image"
+        | "snapshot"
         | "object"
         | "file"
         | "copy"

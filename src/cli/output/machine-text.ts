@@ -29,6 +29,11 @@ export function imageName(canonical: string): string {
   }
 }
 
+/** As many digits of a snapshot's id as identify it among those of one host. */
+export function shortSnapshotId(id: string): string {
+  return id.slice(0, 12);
+}
+
 /** `127.0.0.1:8080->80`, several separated by commas. */
 export function portsText(ports: MachineInfo["ports"]): string {
   return ports

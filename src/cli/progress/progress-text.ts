@@ -49,7 +49,7 @@ export function stillLine(task: Task, nowMs: number): string | undefined {
 }
 
 /** Phases that change something on disk: worth a line in a log. The others only matter while one waits for them. */
-const lasting: ReadonlySet<Task["phase"]> = new Set(["download", "convert", "kernel", "agent"]);
+const lasting: ReadonlySet<Task["phase"]> = new Set(["download", "convert", "kernel", "agent", "warm-up"]);
 
 const words: Readonly<Record<Task["phase"], { active: string; done: string }>> = {
   resolve: { active: "Resolving", done: "Resolved" },
@@ -58,6 +58,7 @@ const words: Readonly<Record<Task["phase"], { active: string; done: string }>> =
   convert: { active: "Building the root file system", done: "Built the root file system" },
   kernel: { active: "Preparing the guest kernel", done: "Prepared the guest kernel" },
   agent: { active: "Preparing the guest agent", done: "Prepared the guest agent" },
+  "warm-up": { active: "Warming up", done: "Warmed up" },
   boot: { active: "Starting the machine", done: "Started the machine" },
 };
 

@@ -3,7 +3,16 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { Diagnosis } from "../../machine/doctor.ts";
 import { signalName, signalNumber } from "../../machine/guest-signals.ts";
 import type { ImageDetails, ImageInfo } from "../../machine/image.ts";
-import type { ExecOptions, LogEntry, MachineInfo, MachineOptions } from "../../machine/types.ts";
+import type { Machine } from "../../machine/machine.ts";
+import type {
+  ExecOptions,
+  LogEntry,
+  MachineExit,
+  MachineInfo,
+  MachineOptions,
+  RestoreOptions,
+  SnapshotInfo,
+} from "../../machine/types.ts";
 import type { GuestExecution, GuestMachine, Library } from "../library.ts";
 
 /** What a fake library was asked, in order, and what it shows. */
@@ -11,10 +20,15 @@ export interface FakeState {
   readonly calls: { readonly name: string; readonly args: readonly unknown[] }[];
   machines: MachineInfo[];
   images: ImageInfo[];
+  snapshots: SnapshotInfo[];
   logs: LogEntry[];
+  /** The main command of a machine that goes on from a snapshot. */
+  main: MachineInfo["command"] | undefined;
+  /** How machines end by themselves. */
+  exit: MachineExit;
   diagnosis: Diagnosis;
   /** Runs before `Machine.create` resolves. */
-  beforeCreate: (options: MachineOptions) => Promise<void>;
+  beforeCreate: (options: Pick<MachineOptions, "signal">) => Promise<void>;
 }
 
 /** A library without guests: "commands" are the few programs below, run in this process. */
@@ -23,7 +37,10 @@ export function fakeLibrary(changes: Partial<FakeState> = {}): { library: Librar
     calls: [],
     machines: [fakeMachineInfo()],
     images: [fakeImage("docker.io/library/alpine:latest"), fakeImage("ghcr.io/owner/app:1.2")],
+    snapshots: [fakeSnapshot(), fakeSnapshot({ id: "cd".repeat(32), names: [], kind: "template" })],
     logs: [],
+    main: undefined,
+    exit: { reason: "command", exitCode: 0 },
     diagnosis: { ok: true, engines: [], checks: [] },
     beforeCreate: async () => {},
     ...changes,
@@ -31,11 +48,13 @@ export function fakeLibrary(changes: Partial<FakeState> = {}): { library: Librar
   const record = (name: string, ...args: unknown[]) => void state.calls.push({ name, args });
   const library: Library = {
     Machine: {
-      create: async (image, options) => {
-        record("Machine.create", image, options);
-        await state.beforeCreate(options);
-        options.signal?.throwIfAborted();
-        return fakeMachine(state, fakeMachineInfo());
+      create: async (source: string | RestoreOptions, options: MachineOptions = {}) => {
+        record("Machine.create", source, options);
+        const given = typeof source === "string" ? options : source;
+        await state.beforeCreate(given);
+        given.signal?.throwIfAborted();
+        const { command: _, ...info } = fakeMachineInfo();
+        return fakeMachine(state, state.main === undefined ? info : { ...info, command: state.main });
       },
       connect: async (name) => {
         const info = state.machines.find((machine) => machine.name === name || machine.id.startsWith(name));
@@ -62,11 +81,30 @@ export function fakeLibrary(changes: Partial<FakeState> = {}): { library: Librar
       },
       remove: async (reference, options) => record("Image.remove", reference, options),
       prune: async () => ({ freedBytes: 12_345_678 }),
+      prepare: async (source, options) => {
+        record("Image.prepare", source, options);
+        await options.warmup(fakeWarmUp(state));
+        return fakeSnapshot({ kind: "warm" });
+      },
       import: async (options) => {
         record("Image.import", options);
         return fakeDetails(options.name);
       },
     },
+    snapshots: async () => ({
+      list: async ({ all = false } = {}) => state.snapshots.filter(({ kind }) => all || kind === "snapshot"),
+      inspect: async (name) => fakeFound(state, name),
+      remove: async (name) => record("Snapshot.remove", fakeFound(state, name).id),
+      prune: async (options) => {
+        record("Snapshot.prune", options);
+        return { removed: options?.templates === true ? ["cd".repeat(32)] : [] };
+      },
+      export: async (name, file, options) => record("Snapshot.export", name, file, options),
+      import: async (file, options) => {
+        record("Snapshot.import", file, options);
+        return fakeSnapshot();
+      },
+    }),
     doctor: async () => state.diagnosis,
   };
   return { library, state };
@@ -122,6 +160,40 @@ function fakeDetails(reference: string): ImageDetails {
   return { ...fakeImage(reference), config, layers: [] };
 }
 
+export function fakeSnapshot(changes: Partial<SnapshotInfo> = {}): SnapshotInfo {
+  return {
+    id: "ab".repeat(32),
+    names: ["ready"],
+    kind: "snapshot",
+    image: "docker.io/library/alpine:latest",
+    cpus: 2,
+    memoryMiB: 256,
+    kernel: "6.1.0",
+    diskBytes: 23_456_789,
+    inUse: false,
+    labels: {},
+    createdAt: Date.now() - 3 * 60_000,
+    ...changes,
+  };
+}
+
+/** A machine to be warmed up: a script prints itself and exits with the number it ends with. */
+function fakeWarmUp(state: FakeState): Machine {
+  const shell = async (script: string) => {
+    state.calls.push({ name: "shell", args: [script] });
+    return { exitCode: Number(/[0-9]+$/.exec(script)?.[0] ?? 0), stdout: `${script}\n`, stderr: "oops\n" };
+  };
+  return { shell } as unknown as Machine;
+}
+
+function fakeFound(state: FakeState, name: string): SnapshotInfo {
+  const found = state.snapshots.find(({ id, names }) => names.includes(name) || id.startsWith(name));
+  if (found !== undefined) return found;
+  throw new SupermachineError("SNAPSHOT_NOT_FOUND", `There is no snapshot '${name}'`, {
+    hint: "List them all with 'supermachine snapshots ls'",
+  });
+}
+
 function fakeMachine(state: FakeState, info: MachineInfo): GuestMachine {
   const executions: FakeExecution[] = [];
   const record = (name: string, ...args: unknown[]) => void state.calls.push({ name, args });
@@ -153,10 +225,24 @@ function fakeMachine(state: FakeState, info: MachineInfo): GuestMachine {
     exec: execute("exec"),
     async *logs(options = {}) {
       yield* state.logs;
-      if (options.follow === true)
+      // Of a machine that runs on; one that was created ends by itself.
+      if (options.follow === true && options.signal !== undefined)
         await new Promise<void>((resolve) => options.signal?.addEventListener("abort", () => resolve()));
     },
     info: async () => info,
+    snapshot: async (name, options) => {
+      record("snapshot", info.name, name, options);
+      return fakeSnapshot({ names: name === undefined ? [] : [name] });
+    },
+    fork: async (count, options) => {
+      record("fork", info.name, count, options);
+      return Array.from({ length: count }, (_, index) =>
+        fakeMachine(state, fakeMachineInfo({ id: `${index}`.repeat(12), name: `copy-${index}` })),
+      );
+    },
+    reset: async () => record("reset", info.name),
+    stats: async () => ({ cpuMs: 61_000, memoryBytes: 64e6, guestMemoryBytes: 16e6, memoryMiB: 256 }),
+    wait: async () => state.exit,
     stop: async (options) => {
       record("stop", info.name, options);
       return { reason: "stopped" };
@@ -175,7 +261,6 @@ class FakeExecution implements GuestExecution {
   readonly stdin: PassThrough = new PassThrough();
   readonly stdout: PassThrough = new PassThrough();
   readonly stderr: PassThrough = new PassThrough();
-  readonly pid: Promise<number> = Promise.resolve(1);
   readonly #done: Promise<Outcome>;
   #end: (outcome: Outcome) => void = () => {};
   #fail: (error: unknown) => void = () => {};

@@ -1,10 +1,12 @@
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
+import { checkFits } from "../../snapshot/check-fits.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions } from "../engine.ts";
 import { PhaseClock } from "../phase-clock.ts";
 import { VmmMachine } from "./machine.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
 import { useTemplate } from "./template.ts";
+import { thisHost } from "./this-host.ts";
 import { isKnownUsable, rememberUsable } from "./usable-kvm.ts";
 import { prepareVcpuThreads } from "./vcpu-threads.ts";
 
@@ -35,6 +37,8 @@ export const vmmEngine: Engine = {
   prepare(cpus: number): void {
     prepareVcpuThreads(cpus);
   },
+
+  unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),
 
   async start(config: EngineConfig): Promise<EngineMachine> {
     const clock = new PhaseClock();

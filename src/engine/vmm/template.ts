@@ -1,10 +1,10 @@
-import { statSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { type SnapshotLease, SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
 import { KIND_LABEL } from "../../snapshot/labels.ts";
 import type { SnapshotId } from "../../snapshot/manifest.ts";
+import { fileIdentity } from "../../storage/file-identity.ts";
 import { Home } from "../../storage/home.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { EngineConfig } from "../engine.ts";
@@ -45,12 +45,6 @@ function templateKey({ cpus, memoryMiB, kernel }: EngineConfig, { version, cpu }
     kernel: fileIdentity(kernel.image),
     initramfs: fileIdentity(kernel.initramfs),
   });
-}
-
-/** Of a file whose contents would take long to read: a write changes it, and no other file has the same. */
-function fileIdentity(path: string): readonly string[] {
-  const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-  return [dev, ino, size, mtimeNs, ctimeNs].map(String);
 }
 
 async function makeTemplate(

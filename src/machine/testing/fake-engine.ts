@@ -1,5 +1,6 @@
 import { PassThrough } from "node:stream";
 import type {
+  CaptureRequest,
   Engine,
   EngineConfig,
   EngineExit,
@@ -8,12 +9,18 @@ import type {
   GuestDevices,
 } from "../../engine/engine.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import { SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
+import { describeSnapshot } from "../../snapshot/host/testing/snapshot-rig.ts";
+import { ArrayMemory } from "../../snapshot/testing/array-memory.ts";
+import { Home } from "../../storage/home.ts";
 import { deferred } from "../../streams/deferred.ts";
 import type { AgentHub } from "../agent-hub.ts";
 import { FakeAgent } from "./fake-agent.ts";
 
 /** How a fake guest misbehaves. */
 export interface FakeEngineOptions {
+  /** Its machines make snapshots; of the same few bytes of memory each. */
+  snapshots?: boolean;
   support?: Partial<EngineSupport>;
   /** The agent never answers. */
   silent?: boolean;
@@ -27,12 +34,17 @@ export interface FakeEngineOptions {
 
 /** An engine whose guests are objects in memory. */
 export class FakeEngine implements Engine {
-  readonly name = "qemu";
+  readonly name: "vmm" | "qemu";
   readonly guests: FakeGuest[] = [];
+  /** Why no snapshot fits here, from now on. */
+  misfit: string | undefined;
+  readonly unfit?: () => string | undefined;
   readonly #options: FakeEngineOptions;
 
   constructor(options: FakeEngineOptions = {}) {
     this.#options = options;
+    this.name = options.snapshots === true ? "vmm" : "qemu";
+    if (options.snapshots === true) this.unfit = () => this.misfit;
   }
 
   async probe(): Promise<EngineSupport> {
@@ -83,6 +95,7 @@ export class FakeGuest implements EngineMachine {
     dax: false,
   };
   readonly exited: Promise<EngineExit>;
+  readonly capture?: (request: CaptureRequest) => Promise<string>;
   readonly #exit = deferred<EngineExit>();
 
   constructor(config: EngineConfig, options: FakeEngineOptions) {
@@ -93,6 +106,7 @@ export class FakeGuest implements EngineMachine {
     });
     this.agent = options.silent === true ? new Promise(() => {}) : Promise.resolve(this.stream);
     if (options.panicAtBoot === true) this.panic();
+    if (options.snapshots === true) this.capture = (request) => capture(config, request);
   }
 
   consoleLines(): readonly string[] {
@@ -116,4 +130,13 @@ export class FakeGuest implements EngineMachine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }
+}
+
+async function capture({ home }: EngineConfig, request: CaptureRequest): Promise<string> {
+  await using writer = await new SnapshotStore(new Home(home)).create();
+  const memory = new ArrayMemory(1);
+  await writer.captureMemory(memory);
+  request.onResumed();
+  const { components, labels } = request;
+  return await writer.finish({ ...describeSnapshot(memory), components, labels });
 }
