@@ -118,6 +118,13 @@ export interface EngineMachine extends AsyncDisposable {
    * its id. Throws `NO_SPACE`, `PERMISSION_DENIED`, `MACHINE_EXITED`.
    */
   capture?(request: CaptureRequest): Promise<string>;
+  /**
+   * Asks the guest to give up this much of its memory, in all, from now on; 0 gives everything back to it. On engines that
+   * can. The guest gives what it can spare, when it can.
+   */
+  requestMemory?(mebibytes: number): void;
+  /** How much of its memory the guest has given up, in MiB. */
+  givenMemory?(): number;
   /** How often the vCPUs left the guest, by kind; on engines that can tell. */
   exitCounts?(): Readonly<Record<string, number>>;
   /** The guest console's last lines, oldest first. */

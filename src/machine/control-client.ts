@@ -48,8 +48,14 @@ export async function snapshotThroughMonitor(
   return String(await ask(record, { request: "snapshot", ...options }));
 }
 
+/** Has a machine's monitor limit its memory; resolves with the MiB that the guest has left. */
+export async function limitMemoryThroughMonitor(record: MachineRecord, limitMiB: number): Promise<number> {
+  return Number(await ask(record, { request: "memory", limitMiB }));
+}
+
 type OtherRequest =
   | { readonly request: "reset" }
+  | { readonly request: "memory"; readonly limitMiB: number }
   | { readonly request: "signal"; readonly signal: number }
   | ({ readonly request: "snapshot" } & CaptureOptions);
 

@@ -29,8 +29,9 @@ async function served(run: (path: string, asked: string[]) => Promise<void>): Pr
     asked.push("snapshot");
     return "0".repeat(64);
   };
+  const limitMemory = async () => 64;
   const ends = { wait: answer("wait"), stop: answer("stop"), kill: answer("kill") };
-  const server = await ControlServer.listen(path, { ...ends, signal, reset, snapshot, attach });
+  const server = await ControlServer.listen(path, { ...ends, signal, reset, limitMemory, snapshot, attach });
   await run(path, asked);
   server.close();
 }

@@ -21,6 +21,8 @@ export interface Controlled {
   kill(): Promise<MachineExit>;
   signal(number: number): Promise<void>;
   reset(): Promise<void>;
+  /** Resolves with the MiB that the guest has left. */
+  limitMemory(limitMiB: number): Promise<number>;
   /** Resolves with the snapshot's id. */
   snapshot(options: CaptureOptions): Promise<string>;
   /** Lets somebody else speak to the agent, until the transport ends. */
@@ -93,8 +95,9 @@ async function serve(socket: Socket, machine: Controlled): Promise<void> {
 function perform(
   hello: Extract<ControlHello, { channel: "monitor" }>,
   machine: Controlled,
-): Promise<MachineExit | string | null> {
+): Promise<MachineExit | string | number | null> {
   if (hello.request === "signal") return machine.signal(hello.signal).then(() => null);
+  if (hello.request === "memory") return machine.limitMemory(hello.limitMiB);
   if (hello.request === "reset") return machine.reset().then(() => null);
   if (hello.request === "snapshot") return machine.snapshot({ kind: hello.kind, labels: hello.labels });
   if (hello.request === "stop") return machine.stop({ timeoutMs: hello.timeoutMs });

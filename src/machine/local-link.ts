@@ -72,6 +72,10 @@ export class LocalLink implements MachineLink {
     return this.#monitor.snapshot(options);
   }
 
+  limitMemory(limitMiB: number): Promise<number> {
+    return this.#monitor.limitMemory(limitMiB);
+  }
+
   logs(options: LogOptions): AsyncIterable<LogEntry> {
     return readLog(this.#registry.folder(this.id), this.#monitor.wait(), options);
   }

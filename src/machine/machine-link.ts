@@ -29,6 +29,8 @@ export interface MachineLink {
   reset(): Promise<void>;
   /** Makes a snapshot and resolves with its id. */
   snapshot(options: CaptureOptions): Promise<string>;
+  /** See `Machine.limitMemory`. */
+  limitMemory(limitMiB: number): Promise<number>;
   logs(options: LogOptions): AsyncIterable<LogEntry>;
   /** Deletes what is left of a machine that has ended. */
   remove(): Promise<void>;

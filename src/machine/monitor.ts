@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Agent, AgentTransport, ExecExit } from "../agent/requests.ts";
 import type { Engine, EngineExit, EngineMachine, GuestKernel, MachineOrigin } from "../engine/engine.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
@@ -49,6 +50,10 @@ const defaultStopTimeoutMs = 10_000;
 const lostAgentGraceMs = 3_000;
 /** The kernel freezes what it can reach in milliseconds; a process in the middle of a long system call takes its time. */
 const freezeTimeoutMs = 10_000;
+
+/** A guest that needs its memory never gives all that is asked for. */
+const limitPatienceMs = 5_000;
+const limitPollMs = 20;
 
 /** What is asked of a monitor's `snapshot`. */
 export interface CaptureOptions {
@@ -302,6 +307,30 @@ export class Monitor {
         await thawed;
       }
     });
+  }
+
+  /** See `Machine.limitMemory`; resolves with what the guest has left. */
+  async limitMemory(limitMiB: number): Promise<number> {
+    const guest = this.#guest;
+    const { name, memoryMiB, exit } = this.info;
+    if (guest.requestMemory === undefined || guest.givenMemory === undefined)
+      throw cannot(this.info, "limit the memory of");
+    if (exit !== undefined) throw notRunning(this.info);
+    if (limitMiB > memoryMiB)
+      throw new SupermachineError(
+        "INVALID_ARGUMENT",
+        `The machine '${name}' has ${memoryMiB} MiB of memory`,
+        {
+          hint: "Its memory can be limited, but not grow beyond what it was made with",
+        },
+      );
+    const wanted = memoryMiB - limitMiB;
+    guest.requestMemory(wanted);
+    // The guest does it page by page, and stops where it needs the memory itself.
+    const deadline = Date.now() + limitPatienceMs;
+    while (guest.givenMemory() !== wanted && Date.now() < deadline && this.info.exit === undefined)
+      await delay(limitPollMs);
+    return memoryMiB - guest.givenMemory();
   }
 
   async #savedMachine(): Promise<SavedMachine> {

@@ -5,6 +5,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import {
   askMonitor,
   type ControlRequest,
+  limitMemoryThroughMonitor,
   openRemoteAgent,
   resetThroughMonitor,
   signalThroughMonitor,
@@ -110,6 +111,10 @@ export class RemoteLink implements MachineLink {
 
   async snapshot(options: CaptureOptions): Promise<string> {
     return await snapshotThroughMonitor(await this.#live(), options);
+  }
+
+  async limitMemory(limitMiB: number): Promise<number> {
+    return await limitMemoryThroughMonitor(await this.#live(), limitMiB);
   }
 
   async *logs(options: LogOptions): AsyncGenerator<LogEntry> {

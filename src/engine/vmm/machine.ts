@@ -62,6 +62,9 @@ interface Beginning {
   readonly saved?: SavedState;
 }
 
+/** A balloon counts in pages of 4 KiB, whatever the guest's are. */
+const pagesPerMebibyte = 256;
+
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
 const stopGraceMs = 5000;
 
@@ -197,6 +200,14 @@ export class VmmMachine implements EngineMachine {
     await using writer = await new SnapshotStore(new Home(config.home)).create();
     const context = { writer, host: thisHost(config), kernel: config.kernel, parent: snapshot };
     return await captureMachine(this, context, request);
+  }
+
+  requestMemory(mebibytes: number): void {
+    this.#built.balloon.requestPages(mebibytes * pagesPerMebibyte);
+  }
+
+  givenMemory(): number {
+    return this.#built.balloon.gauges.actualPages / pagesPerMebibyte;
   }
 
   async #pauseThreads(): Promise<void> {

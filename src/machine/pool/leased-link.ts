@@ -79,6 +79,10 @@ export class LeasedLink implements MachineLink {
     return this.#lent().snapshot(options);
   }
 
+  async limitMemory(limitMiB: number): Promise<number> {
+    return this.#lent().limitMemory(limitMiB);
+  }
+
   logs(options: LogOptions): AsyncIterable<LogEntry> {
     return this.#lent().logs(options);
   }
