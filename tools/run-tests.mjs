@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Runs compiled tests by level and says at the end which levels ran and why tests were skipped.
 // usage: tools/run-tests.mjs [--only TEXT] LEVEL...
-import { readdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
@@ -31,6 +32,8 @@ const root = join(import.meta.dirname, "..");
 const { names, only } = parseArguments(process.argv.slice(2));
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const summary = [];
+
+renewBundle();
 
 for (const name of names) summary.push(await runLevel(name));
 
@@ -66,6 +69,14 @@ async function runLevel(name) {
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const skips = [...reasons].map((reason) => `\n      skipped: ${reason}`).join("");
   return `${name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s${skips}`;
+}
+
+/** Some tests run what is published; it must not be older than what the compiler has made for the others. */
+function renewBundle() {
+  const timeOf = (file) => statSync(join(root, "dist", file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (timeOf("host.tsbuildinfo") <= timeOf("bundle") && timeOf("pure.tsbuildinfo") <= timeOf("bundle"))
+    return;
+  execFileSync(process.execPath, [join(root, "tools", "build-bundle.mjs")], { stdio: "inherit" });
 }
 
 /** Suites, and each file, are themselves reported as tests; they are not counted. */

@@ -18,8 +18,10 @@
 #include "agent.h"
 
 #define MAX_HOSTNAME 64 /* Linux: __NEW_UTS_LEN */
+#define MIN_ENTROPY 32
 #define MAX_ENTROPY 512
 #define MAX_HOSTS (64u << 10)
+#define LOCAL_HOSTS "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 /* A file system of the guest's own whose program is frozen never answers: RENEW must not wait for it. */
 #define RENEW_MS 2000
@@ -52,7 +54,7 @@ void read_identity(struct reader *r, struct guest_identity *identity) {
   identity->entropy = get_bytes(r, &identity->entropy_length);
   identity->machine_id = get_string(r);
   identity->boot_id = get_string(r);
-  if (identity->entropy_length > MAX_ENTROPY || !is_hostname(identity->hostname) ||
+  if (identity->entropy_length < MIN_ENTROPY || identity->entropy_length > MAX_ENTROPY || !is_hostname(identity->hostname) ||
       !matches(identity->machine_id, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx") ||
       !matches(identity->boot_id, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
     r->failed = true;
@@ -66,8 +68,10 @@ static void set_clock(uint64_t ns) {
 }
 
 static void add_entropy(const uint8_t *bytes, uint32_t length) {
+  /* Opened for SETUP: later, /dev is the guest's. */
+  static int fd = -1;
   struct rand_pool_info *info = calloc(1, sizeof *info + MAX_ENTROPY);
-  int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+  if (fd < 0) fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
   if (info && fd >= 0) {
     info->entropy_count = (int)length * 8;
     info->buf_size = (int)length;
@@ -78,7 +82,6 @@ static void add_entropy(const uint8_t *bytes, uint32_t length) {
   } else {
     report("cannot add entropy: %s", strerror(errno));
   }
-  if (fd >= 0) close(fd);
   free(info);
 }
 
@@ -152,7 +155,7 @@ static void rename_in_hosts(const char *name) {
   if (at) {
     if (asprintf(&result, "%.*s%s%s", (int)(at - text), text, new, at + old_length) < 0) result = NULL;
   } else {
-    const char *kept = text ? text : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    const char *kept = text ? text : LOCAL_HOSTS;
     const char *gap = *kept && kept[strlen(kept) - 1] != '\n' ? "\n" : "";
     if (asprintf(&result, "%s%s%s", kept, gap, new) < 0) result = NULL;
   }
@@ -181,8 +184,7 @@ void write_identity(const struct guest_identity *identity, const char *address) 
   set_boot_id(identity->boot_id);
   show_boot_id();
   write_names(identity);
-  snprintf(hosts, sizeof hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s\t%s\n",
-           own_address, own_name);
+  snprintf(hosts, sizeof hosts, LOCAL_HOSTS "%s\t%s\n", own_address, own_name);
   write_etc("hosts", hosts, 0644);
 }
 

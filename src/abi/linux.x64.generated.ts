@@ -34,6 +34,7 @@ export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 export const EPOLLIN = 1;
 export const SIG_BLOCK = 0;
+export const SIG_SETMASK = 2;
 export const SIGURG = 0x17;
 export const PR_SET_NAME = 0xf;
 

@@ -31,7 +31,8 @@ export interface Library {
     list(options?: ListOptions): Promise<MachineInfo[]>;
   };
   readonly Image: ImageStoreFacade;
-  readonly Snapshot: SnapshotStoreFacade;
+  /** `Snapshot`; late, because most commands do without it. */
+  readonly snapshots: () => Promise<SnapshotStoreFacade>;
   readonly doctor: typeof doctor;
 }
 
@@ -68,16 +69,14 @@ export interface GuestExecution extends PromiseLike<Omit<ExecResult, "stdout" | 
 
 /** The real one. */
 export async function loadLibrary(): Promise<Library> {
-  const [machine, image, snapshot, diagnosis] = await Promise.all([
+  const [{ Machine }, { Image }] = await Promise.all([
     import("../machine/machine.ts"),
     import("../machine/image.ts"),
-    import("../machine/snapshot.ts"),
-    import("../machine/doctor.ts"),
   ]);
   return {
-    Machine: machine.Machine,
-    Image: image.Image,
-    Snapshot: snapshot.Snapshot,
-    doctor: diagnosis.doctor,
+    Machine,
+    Image,
+    snapshots: async () => (await import("../machine/snapshot.ts")).Snapshot,
+    doctor: async (options) => (await import("../machine/doctor.ts")).doctor(options),
   };
 }

@@ -117,7 +117,7 @@ test("run passes its options on as the library wants them", async () => {
       ..."run -e A=1 -eB=2 -e HOME -e GONE -w /srv -u 1:2 -p 8080:80 -p [::1]:0:81 --name n --entrypoint /bin/x -h box".split(
         " ",
       ),
-      ..."-m 1g --cpus 3 --network none -l a=b -l c --platform linux/arm64 --pull never --engine qemu --kernel /k -q".split(
+      ..."-m 1g --cpus 3 --network none -l a=b -l c --platform linux/arm64 --pull never --engine qemu --kernel /k --no-snapshot -q".split(
         " ",
       ),
       ..."alpine print hi --name 0".split(" "),
@@ -147,6 +147,7 @@ test("run passes its options on as the library wants them", async () => {
     pull: "never",
     engine: "qemu",
     kernel: "/k",
+    snapshot: false,
     entrypoint: ["/bin/x"],
     remove: true,
   });

@@ -1,3 +1,5 @@
-import { runProcess } from "./run-process.ts";
+import { useCompileCache } from "./compile-cache.ts";
 
-await runProcess(process.argv.slice(2));
+useCompileCache();
+// Imported late, so that it comes from the cache.
+void import("./run-process.ts").then(({ runProcess }) => runProcess(process.argv.slice(2)));

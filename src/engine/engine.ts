@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { GuestKernel } from "../kernel/guest-kernel.ts";
 import type { SnapshotManifest } from "../snapshot/manifest.ts";
 import type { SavedComponent } from "../snapshot/state-codec.ts";
+import type { Home } from "../storage/home.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
@@ -132,9 +133,18 @@ export interface CaptureRequest {
   readonly durable: boolean;
 }
 
+export interface ProbeOptions {
+  /** Where an engine keeps what it found, if finding out takes long. */
+  readonly home?: Home;
+  /** Believes nothing that was found earlier. */
+  readonly fresh?: boolean;
+}
+
 export interface Engine {
   readonly name: "vmm" | "qemu";
-  probe(): Promise<EngineSupport>;
+  probe(options?: ProbeOptions): Promise<EngineSupport>;
+  /** Starts what a machine with so many processors will need of this process, without waiting; where that helps. */
+  prepare?(cpus: number): void;
   /** Why a snapshot cannot go on here in a machine of this shape, in words; on engines that make snapshots. */
   unfit?(
     manifest: SnapshotManifest,

@@ -1,5 +1,5 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import type { Engine, EngineSupport } from "./engine.ts";
+import type { Engine, EngineSupport, ProbeOptions } from "./engine.ts";
 import { qemuEngine } from "./qemu/engine.ts";
 import { vmmEngine } from "./vmm/engine.ts";
 
@@ -26,6 +26,7 @@ export const engines: readonly Engine[] = [vmmEngine, qemuEngine];
 export async function selectEngine(
   name: "auto" | Engine["name"],
   candidates: readonly Engine[] = engines,
+  options: ProbeOptions = {},
 ): Promise<SelectedEngine> {
   const wanted = candidates.filter((engine) => name === "auto" || engine.name === name);
   if (wanted.length === 0)
@@ -34,7 +35,7 @@ export async function selectEngine(
     });
   const refused: { name: string; reason: string; remedy: string }[] = [];
   for (const engine of wanted) {
-    const support = await engine.probe();
+    const support = await engine.probe(options);
     if (support.usable) return { engine, support };
     refused.push({ name: engine.name, reason: support.reason ?? "", remedy: support.remedy ?? "" });
   }

@@ -25,7 +25,9 @@ export async function createMachine(
   const home = new Home(options.home);
   const registry = new MachineRegistry(home);
   if (config.name !== undefined) await registry.checkName(config.name);
-  const choice = await selectEngine(config.engine, parts.engines);
+  const choice = await selectEngine(config.engine, parts.engines, { home });
+  // Side by side with the image; a detached monitor does it in its own process.
+  if (!config.detached) choice.engine.prepare?.(config.cpus);
   if (!choice.support.isolating) warn(emulationWarning, options.onWarning);
   if (config.network === "user" && !choice.support.network) warn(networkWarning, options.onWarning);
   const prepared = await prepare(config, { home, options, parts });

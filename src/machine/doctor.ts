@@ -53,7 +53,7 @@ const leastFreeBytes = 1024 ** 3;
 export async function doctor(options: LookupOptions = {}): Promise<Diagnosis> {
   const home = new Home(options.home);
   const engines = await Promise.all(
-    allEngines.map(async (engine) => ({ name: engine.name, ...(await engine.probe()) })),
+    allEngines.map(async (engine) => ({ name: engine.name, ...(await engine.probe({ home, fresh: true })) })),
   );
   const chosen = engines.find(({ usable }) => usable);
   const checks = [

@@ -1,13 +1,13 @@
+import { rm } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { ImageStore } from "../image/host/image-store.ts";
+import type { ImageStore } from "../image/host/image-store.ts";
 import type * as store from "../image/host/image-store-types.ts";
 import type { ImageConfig, LocalImage, PullPolicy } from "../image/image.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { ProgressListener } from "../progress/progress.ts";
 import { rootfsKey } from "../rootfs/host/rootfs-key.ts";
-import { SnapshotStore } from "../snapshot/host/snapshot-store.ts";
 import { ROOTFS_LABEL } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
 import type { Machine } from "./machine.ts";
@@ -212,16 +212,16 @@ export interface ImageStoreFacade {
 export const Image: ImageStoreFacade = {
   pull: async (source, options = {}) => {
     const { platform, policy = "always", onProgress, signal } = options;
-    const images = storeOf(options);
+    const images = await storeOf(options);
     return localDetails(images, await images.pull(source, { platform, policy, onProgress, signal }));
   },
 
-  list: async (options = {}) => (await storeOf(options).list()).map(infoOf),
+  list: async (options = {}) => (await (await storeOf(options)).list()).map(infoOf),
 
-  inspect: async (reference, options = {}) => detailsOf(await storeOf(options).inspect(reference)),
+  inspect: async (reference, options = {}) => detailsOf(await (await storeOf(options)).inspect(reference)),
 
   remove: async (reference, options = {}) => {
-    const images = storeOf(options);
+    const images = await storeOf(options);
     const { manifestDigest } = await images.inspect(reference);
     const user = (await runningMachines(options)).find(({ imageDigest }) => imageDigest === manifestDigest);
     if (user !== undefined && options.force !== true)
@@ -237,9 +237,12 @@ export const Image: ImageStoreFacade = {
   },
 
   prune: async (options = {}) => {
+    // Made again by the next command; that of older versions is never used again.
+    await rm(new Home(options.home).compiled, { recursive: true, force: true });
     await new MachineRegistry(new Home(options.home)).sweep();
     const rootfsInUse = () => rootfsOfSnapshots(options);
-    return { freedBytes: (await storeOf(options).prune({ rootfsKey, rootfsInUse })).bytes };
+    const images = await storeOf(options);
+    return { freedBytes: (await images.prune({ rootfsKey, rootfsInUse })).bytes };
   },
 
   prepare: async (source, options) => {
@@ -253,7 +256,7 @@ export const Image: ImageStoreFacade = {
   import: async ({ source, name, ...options }) => {
     const { platform, onProgress, signal } = options;
     const common = { platform, onProgress, signal };
-    const images = storeOf(options);
+    const images = await storeOf(options);
     const local =
       typeof source === "string"
         ? await images.import(resolve(source), name, common)
@@ -262,12 +265,15 @@ export const Image: ImageStoreFacade = {
   },
 };
 
-function storeOf(options: LookupOptions): ImageStore {
+/** Imported here, because this module is loaded with the library and by commands that deal with machines alone. */
+async function storeOf(options: LookupOptions): Promise<ImageStore> {
+  const { ImageStore } = await import("../image/host/image-store.ts");
   return new ImageStore(new Home(options.home));
 }
 
 /** A snapshot's guest has its image mounted, whatever became of the image's name. */
 async function rootfsOfSnapshots(options: LookupOptions): Promise<string[]> {
+  const { SnapshotStore } = await import("../snapshot/host/snapshot-store.ts");
   const snapshots = await new SnapshotStore(new Home(options.home)).list();
   return snapshots.map(({ manifest }) => basename(manifest.labels[ROOTFS_LABEL] ?? "", ".erofs"));
 }

@@ -1,6 +1,5 @@
 import type { Agent, DirectoryEntry, FileStat } from "../agent/requests.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { copyIn, copyOut } from "./host-copy.ts";
 import type { MachineLink } from "./machine-link.ts";
 import type { FileContent } from "./types.ts";
 
@@ -299,7 +298,8 @@ export class MachineFiles {
    * console.log(await machine.files.exists("/tmp/package.json")); // true
    * ```
    */
-  copyIn(host: string, guest: string): Promise<void> {
+  async copyIn(host: string, guest: string): Promise<void> {
+    const { copyIn } = await import("./host-copy.ts");
     return copyIn(this, host, guestPath(guest));
   }
 
@@ -312,7 +312,8 @@ export class MachineFiles {
    * await machine.files.copyOut("/srv/results", "results");
    * ```
    */
-  copyOut(guest: string, host: string): Promise<void> {
+  async copyOut(guest: string, host: string): Promise<void> {
+    const { copyOut } = await import("./host-copy.ts");
     return copyOut(this, guestPath(guest), host);
   }
 

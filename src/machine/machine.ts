@@ -1,7 +1,5 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { Home } from "../storage/home.ts";
-import { createMachine } from "./create-machine.ts";
-import { defaultParts } from "./default-parts.ts";
 import { Execution } from "./execution.ts";
 import { commandLine } from "./guest-command.ts";
 import { signalNumber } from "./guest-signals.ts";
@@ -11,7 +9,6 @@ import { isLive } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
 import { LeasedLink } from "./pool/leased-link.ts";
 import { openForward } from "./port-forward.ts";
-import { RemoteLink } from "./remote-link.ts";
 import type {
   ExecOptions,
   ForkOptions,
@@ -104,7 +101,12 @@ export class Machine implements AsyncDisposable {
    */
   static create(options: RestoreOptions): Promise<Machine>;
   static async create(source: string | RestoreOptions, options: MachineOptions = {}): Promise<Machine> {
-    if (typeof source === "string") return new Machine(await createMachine(source, options, defaultParts));
+    // Most commands and programs look at machines that are there; what makes one takes its time to load.
+    const { defaultParts } = await import("./default-parts.ts");
+    if (typeof source === "string") {
+      const { createMachine } = await import("./create-machine.ts");
+      return new Machine(await createMachine(source, options, defaultParts));
+    }
     const { restoreMachine } = await import("./restore-machine.ts");
     return new Machine(await restoreMachine(source, defaultParts));
   }
@@ -125,6 +127,7 @@ export class Machine implements AsyncDisposable {
    * ```
    */
   static async connect(nameOrId: string, options: LookupOptions = {}): Promise<Machine> {
+    const { RemoteLink } = await import("./remote-link.ts");
     const registry = new MachineRegistry(new Home(options.home));
     return new Machine(await RemoteLink.open(await registry.find(nameOrId), registry));
   }
@@ -277,7 +280,10 @@ export class Machine implements AsyncDisposable {
    * ```
    */
   async fork(count: number = 1, options: ForkOptions = {}): Promise<Machine[]> {
-    const { forkMachine } = await import("./snapshot-machine.ts");
+    const [{ forkMachine }, { defaultParts }] = await Promise.all([
+      import("./snapshot-machine.ts"),
+      import("./default-parts.ts"),
+    ]);
     const links = await forkMachine(this.#link, { count, ...options }, defaultParts);
     return links.map((link) => new Machine(link));
   }

@@ -2,4 +2,4 @@
 import { monitorParts } from "./monitor-parts.ts";
 import { runDetached } from "./run-detached.ts";
 
-await runDetached(monitorParts);
+void runDetached(monitorParts);

@@ -27,6 +27,7 @@ export async function runDetached(parts: Pick<CreationParts, "engines" | "openAg
   try {
     const engine = parts.engines.find((candidate) => candidate.name === name);
     if (engine === undefined) throw new SupermachineError("INTERNAL", `There is no engine '${name}'`);
+    engine.prepare?.(job.record.config.cpus);
     const monitor = await Monitor.start(job, {
       engine,
       openAgent: parts.openAgent,

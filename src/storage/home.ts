@@ -52,6 +52,16 @@ export class Home {
     return join(this.root, "snapshots");
   }
 
+  /** What V8 has compiled of the command line. */
+  get compiled(): string {
+    return join(this.root, "compiled");
+  }
+
+  /** Which KVM was found usable, so that not every process has to try. */
+  get usableKvm(): string {
+    return join(this.root, "usable-kvm.json");
+  }
+
   /** Unfinished files; anything here whose owner is dead may be deleted. */
   get temporary(): string {
     return join(this.root, "tmp");

@@ -1,8 +1,13 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
-/** The version in package.json, which is found from this file's place in `dist/src/storage`. */
+/** The version in the package.json above this file, which is compiled to `dist/src/storage` or into `dist/bundle`. */
 export function productVersion(): string {
-  const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-  const version: unknown = JSON.parse(text).version;
-  return typeof version === "string" ? version : "unknown";
+  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
+    const path = join(folder, "package.json");
+    if (!existsSync(path)) continue;
+    const version: unknown = JSON.parse(readFileSync(path, "utf8")).version;
+    if (typeof version === "string") return version;
+  }
+  return "unknown";
 }

@@ -1,10 +1,12 @@
-import koffi, { type LibraryHandle } from "koffi";
+import { createRequire } from "node:module";
+import type { LibraryHandle } from "koffi";
 
 /** What may be handed to C: integers, text, and buffers (passed by address, never copied). */
 export type NativeArgument = number | bigint | string | Uint8Array;
 
 /** With SUPERMACHINE_TRACE_CALLS=1 every native call is printed to stderr with its result and duration. */
 const tracing = process.env["SUPERMACHINE_TRACE_CALLS"] === "1";
+let koffi: typeof import("koffi") | undefined;
 let library: LibraryHandle | undefined;
 
 /**
@@ -33,7 +35,7 @@ export class NativeFunction<Args extends readonly NativeArgument[], Result exten
    * Safety: buffers among the arguments must not be touched, and what they point at not released, until this settles.
    */
   callInPool(...args: Args): Promise<Result> {
-    library ??= koffi.load(null);
+    library ??= native().load(null);
     this.#pooled ??= library.func(this.#prototype);
     const { async: start } = this.#pooled;
     return new Promise((resolve, reject) => {
@@ -44,7 +46,7 @@ export class NativeFunction<Args extends readonly NativeArgument[], Result exten
   }
 
   #bind(): (...args: Args) => Result {
-    library ??= koffi.load(null);
+    library ??= native().load(null);
     const bound: (...args: Args) => Result = library.func(this.#prototype);
     return tracing ? traced(this.#prototype, bound) : bound;
   }
@@ -52,7 +54,7 @@ export class NativeFunction<Args extends readonly NativeArgument[], Result exten
 
 /** `errno` of the native call that this thread made last. Nothing else may be called in between. */
 export function lastErrno(): number {
-  return koffi.errno();
+  return native().errno();
 }
 
 /**
@@ -62,7 +64,13 @@ export function lastErrno(): number {
  * cannot be detached on Node 20, so a view used after unmapping ends the process.
  */
 export function foreignBuffer(address: bigint, length: number): ArrayBuffer {
-  return koffi.view(address, length);
+  return native().view(address, length);
+}
+
+/** Loaded at the first call: many commands make none, and loading a library takes its time. */
+function native(): typeof import("koffi") {
+  koffi ??= createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  return koffi;
 }
 
 function traced<Args extends readonly NativeArgument[], Result extends number | bigint>(
@@ -73,13 +81,13 @@ function traced<Args extends readonly NativeArgument[], Result extends number | 
   return (...args) => {
     const start = process.hrtime.bigint();
     const result = bound(...args);
-    const error = koffi.errno();
+    const error = lastErrno();
     const micros = Number(process.hrtime.bigint() - start) / 1000;
     const shown = args.map((value) =>
       value instanceof Uint8Array ? `<${value.length} bytes>` : String(value),
     );
     process.stderr.write(`${name}(${shown.join(", ")}) = ${result} in ${micros.toFixed(1)} µs\n`);
-    koffi.errno(error);
+    native().errno(error);
     return result;
   };
 }

@@ -35,6 +35,19 @@ test("freeze() stops commands and what they left behind, thaw() lets them go on"
   await agent.thaw();
 });
 
+test("processes that are stopped or wait for a child can be frozen", { skip }, async () => {
+  await using cgroup = new TestCgroup();
+  await using served = await serveAgent({ cgroup: cgroup.path });
+  const { agent } = served;
+  const exec = agent.exec(request(["sh", "-c", "sleep 600 & kill -STOP $!; sleep 600 | sleep 600"]));
+  await exec.started;
+  await sleep(100);
+  await agent.freeze({ timeoutMs });
+  await agent.thaw();
+  exec.cancel();
+  await assert.rejects(exec.exit);
+});
+
 test("a command started in a frozen guest runs once it thaws", { skip }, async () => {
   await using cgroup = new TestCgroup();
   await using served = await serveAgent({ cgroup: cgroup.path });

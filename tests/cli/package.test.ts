@@ -41,7 +41,8 @@ describe("the package", () => {
   test("holds what runs and what is read, and no tests", () => {
     for (const needed of [
       "bin/supermachine",
-      "dist/src/index.js",
+      "dist/bundle/index.js",
+      "dist/bundle/LICENSES.md",
       "dist/src/index.d.ts",
       "src/index.ts",
       "guest/agent/main.c",
@@ -51,7 +52,7 @@ describe("the package", () => {
     ])
       assert.ok(files.includes(needed), `${needed} is missing`);
     const unwanted = files.filter((name) =>
-      /\.test\.|(^|\/)testing(\/|$)|^dist\/(tests|tools)|tsbuildinfo/.test(name),
+      /\.test\.|(^|\/)testing(\/|$)|^dist\/(tests|tools)|^dist\/src\/.*\.js|tsbuildinfo/.test(name),
     );
     assert.deepEqual(unwanted, []);
   });

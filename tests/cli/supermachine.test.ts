@@ -1,17 +1,9 @@
 // bin/supermachine itself, as far as it needs no guest.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 
 const checkout = join(import.meta.dirname, "..", "..", "..");
@@ -86,9 +78,9 @@ test("doctor answers, for people and for programs, with the same verdict", () =>
 
 test("a checkout that is not built says so, also through a link", () => {
   const copy = join(home, "checkout");
-  mkdirSync(join(copy, "bin"), { recursive: true });
+  mkdirSync(copy, { recursive: true });
   writeFileSync(join(copy, "package.json"), '{"type":"module"}');
-  copyFileSync(bin, join(copy, "bin", "supermachine"));
+  cpSync(dirname(bin), join(copy, "bin"), { recursive: true });
   symlinkSync(join(copy, "bin", "supermachine"), join(home, "link"));
   const { status, stderr } = spawnSync(process.execPath, [join(home, "link")], { encoding: "utf8" });
   assert.equal(status, 125);

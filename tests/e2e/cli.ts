@@ -10,6 +10,8 @@ const fetchedKernels = join(checkout, ".cache", "e2e-kernels");
 const base =
   process.env["TESTHOST"] === undefined ? join(checkout, ".cache") : join(tmpdir(), "supermachine-e2e");
 const kernels = join(base, "e2e-kernels");
+/** Templates take a boot each; the homes share them. */
+const snapshots = join(base, "e2e-snapshots");
 
 export interface CommandResult {
   readonly code: number | null;
@@ -26,9 +28,11 @@ export class TestHome implements AsyncDisposable {
   constructor() {
     if (kernels !== fetchedKernels && !existsSync(kernels)) copyKernels();
     mkdirSync(kernels, { recursive: true });
+    mkdirSync(snapshots, { recursive: true });
     // Beside the kernels: storing one renames it from the home's folder for unfinished files.
     this.path = mkdtempSync(join(base, "e2e-"));
     symlinkSync(kernels, join(this.path, "kernels"));
+    symlinkSync(snapshots, join(this.path, "snapshots"));
     // For the API, which runs in this process.
     process.env["SUPERMACHINE_HOME"] = this.path;
   }

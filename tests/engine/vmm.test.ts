@@ -18,6 +18,7 @@ import type { EngineConfig } from "../../src/engine/engine.ts";
 import { bootMachine } from "../../src/engine/vmm/build-machine.ts";
 import { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { startVcpuThreads } from "../../src/engine/vmm/vcpu-threads.ts";
+import type { VcpuTicket } from "../../src/hypervisor/vcpu.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
 import { openResources } from "../../src/sys/open-resources.ts";
 import { checkout } from "../fixtures/images.ts";
@@ -106,6 +107,71 @@ describe("a machine of the vmm engine", { skip }, () => {
     assert.deepEqual(await settled(), before);
   });
 
+  test("a thread runs one vCPU after the other, with the same results", async () => {
+    await VmmMachine.boot(config("powerOff", { cpus: 2 }), watch).exited;
+    const warm = idleThreads();
+    assert.ok(warm.length >= 2, `${warm.length} idle threads`);
+    const results = { powerOff: "powered-off", panic: "panic", tripleFault: "failed" } as const;
+    for (const [kernel, kind] of Object.entries(results)) {
+      const exit = await VmmMachine.boot(config(kernel as keyof typeof results, { cpus: 2 }), watch).exited;
+      assert.equal(exit.kind, kind);
+      assert.deepEqual(idleThreads(), warm);
+    }
+  });
+
+  test("a thread whose vCPU failed, or that was ended by force, runs no other", async () => {
+    const built = bootMachine(config("idle", { cpus: 3 }), watch);
+    const [first, ...others] = built.vcpus;
+    const broken = { ...built, vcpus: [{ ...first, fd: 9999 } as unknown as VcpuTicket, ...others] };
+    const threads = startVcpuThreads(broken, { onConsole: () => {} });
+    const failure = await threads[0]?.ended;
+    assert.equal(failure?.kind, "failed");
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const [, second, third] = ["vcpu 0", "vcpu 1", "vcpu 2"].map((name) => threadsNamed(name)[0]);
+    threads[1]?.terminate();
+    assert.equal((await threads[1]?.ended)?.kind, "failed");
+    threads[2]?.stop();
+    assert.equal((await threads[2]?.ended)?.kind, "stopped");
+    // Too late, and for a thread that is not theirs any more.
+    threads[2]?.terminate();
+    threads[2]?.stop();
+    built[Symbol.dispose]();
+    await settled();
+    assert.equal(idleThreads().includes(third ?? ""), true);
+    assert.equal(idleThreads().includes(second ?? ""), false);
+    assert.deepEqual(threadsNamed("vcpu 0"), []);
+    assert.deepEqual(
+      (await VmmMachine.boot(config("powerOff", { cpus: 3 }), watch).exited).kind,
+      "powered-off",
+    );
+  });
+
+  test("threads that wait for a vCPU do not keep the process alive", () => {
+    const threads = new URL("../../src/engine/vmm/vcpu-threads.js", import.meta.url).href;
+    const script = join(folder, "prepare.mjs");
+    for (const aliveMs of [0, 2000]) {
+      const lines = [
+        `import { prepareVcpuThreads } from ${JSON.stringify(threads)};`,
+        "prepareVcpuThreads(2);",
+        `setTimeout(() => {}, ${aliveMs});`,
+      ];
+      writeFileSync(script, lines.join("\n"));
+      execFileSync(process.execPath, [script], { timeout: 20_000 });
+    }
+  });
+
+  test("the process's command line options are not a vCPU thread's", () => {
+    const worker = new URL("../../src/engine/vmm/vcpu-worker.js", import.meta.url).href;
+    const script = `import { VcpuWorker } from ${JSON.stringify(worker)};
+      const died = await Promise.race([
+        new VcpuWorker().exited,
+        new Promise((resolve) => setTimeout(resolve, 2000, "lives")),
+      ]);
+      console.log(died);`;
+    const output = execFileSync(process.execPath, ["--input-type=module", "-e", script], { timeout: 20_000 });
+    assert.equal(output.toString(), "lives\n");
+  });
+
   test("what cannot be had is a typed error that names it, and undoes what was done", async () => {
     const before = await settled();
     const missing = { image: join(folder, "none"), initramfs: join(folder, "initramfs"), release: "x" };
@@ -141,10 +207,12 @@ describe("a machine of the vmm engine", { skip }, () => {
     };
     for (let count = 0; count < 20; count++) await run();
     const before = await settled();
+    const idleBefore = idleThreads().length;
     const memoryBefore = residentMiB();
     const descriptorsBefore = readdirSync("/proc/self/fd").length;
     for (let count = 0; count < 200; count++) await run();
     assert.deepEqual(await settled(), before);
+    assert.ok(idleThreads().length <= idleBefore + 1, `${idleThreads().length} idle threads`);
     const descriptors = readdirSync("/proc/self/fd").length;
     assert.ok(
       descriptors < descriptorsBefore + 50,
@@ -174,17 +242,23 @@ async function settled(): Promise<Held> {
 }
 
 function count(): Held {
-  const threads = readdirSync("/proc/self/task").map((id) => {
+  return { ...openResources(), threads: threadsNamed("vcpu").length };
+}
+
+/** Ids of the threads that wait for a vCPU. */
+function idleThreads(): string[] {
+  return threadsNamed("idle vcpu");
+}
+
+/** Ids of this process's threads whose name starts so. */
+function threadsNamed(start: string): string[] {
+  return readdirSync("/proc/self/task").filter((id) => {
     try {
-      return readFileSync(`/proc/self/task/${id}/comm`, "utf8");
+      return readFileSync(`/proc/self/task/${id}/comm`, "utf8").startsWith(start);
     } catch {
-      return "";
+      return false;
     }
   });
-  return {
-    ...openResources(),
-    threads: threads.filter((name) => name.startsWith("vcpu")).length,
-  };
 }
 
 function residentMiB(): number {

@@ -26,7 +26,7 @@ export const linuxX64: AbiDescription = {
     ...["EFD_CLOEXEC", "EFD_NONBLOCK"],
     ...["POLLIN", "POLLOUT", "POLLERR", "POLLHUP", "POLLNVAL"],
     ...["EPOLL_CLOEXEC", "EPOLL_CTL_ADD", "EPOLL_CTL_DEL", "EPOLLIN"],
-    ...["SIG_BLOCK", "SIGURG"],
+    ...["SIG_BLOCK", "SIG_SETMASK", "SIGURG"],
     ...["PR_SET_NAME"],
   ],
 };

@@ -37,7 +37,7 @@ function define(command: Command, cli: Cli): void {
     const all = options.all === true;
     const machines = all ? await removeEndedMachines(library) : [];
     // Before the images: root file systems stay for the snapshots that have them mounted.
-    const { removed: snapshots } = await library.Snapshot.prune({ templates: all });
+    const { removed: snapshots } = await (await library.snapshots()).prune({ templates: all });
     const images = all ? await removeUnusedImages(library) : [];
     const { freedBytes } = await library.Image.prune();
     if (options.json === true) cli.printJson({ machines, snapshots, images, freedBytes });

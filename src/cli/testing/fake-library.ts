@@ -91,7 +91,7 @@ export function fakeLibrary(changes: Partial<FakeState> = {}): { library: Librar
         return fakeDetails(options.name);
       },
     },
-    Snapshot: {
+    snapshots: async () => ({
       list: async ({ all = false } = {}) => state.snapshots.filter(({ kind }) => all || kind === "snapshot"),
       inspect: async (name) => fakeFound(state, name),
       remove: async (name) => record("Snapshot.remove", fakeFound(state, name).id),
@@ -104,7 +104,7 @@ export function fakeLibrary(changes: Partial<FakeState> = {}): { library: Librar
         record("Snapshot.import", file, options);
         return fakeSnapshot();
       },
-    },
+    }),
     doctor: async () => state.diagnosis,
   };
   return { library, state };

@@ -1,7 +1,7 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport } from "../engine.ts";
-import { findQemu, type QemuInstallation } from "./installation.ts";
-import { QemuMachine } from "./machine.ts";
+import type { QemuInstallation } from "./installation.ts";
+// The rest is imported when it is used: mostly another engine is.
 
 /**
  * The reference engine: an installed `qemu-system-*` with the best accelerator it has here. It needs no hypervisor, so
@@ -12,6 +12,7 @@ export const qemuEngine: Engine = {
 
   async probe(): Promise<EngineSupport> {
     const architecture = process.arch === "arm64" ? "arm64" : "x64";
+    const { findQemu } = await import("./installation.ts");
     const found = await findQemu(architecture);
     if (!("binary" in found))
       return { usable: false, isolating: false, network: true, detail: "QEMU", ...found };
@@ -30,6 +31,7 @@ export const qemuEngine: Engine = {
       throw new SupermachineError("UNSUPPORTED", "The engine 'qemu' cannot restore snapshots", {
         hint: "Use the engine 'vmm'",
       });
+    const { QemuMachine } = await import("./machine.ts");
     return await QemuMachine.start(config, await usableQemu(config));
   },
 };
@@ -41,6 +43,7 @@ const acceleratorNames: Record<QemuInstallation["accelerator"], string> = {
 };
 
 async function usableQemu({ architecture }: EngineConfig): Promise<QemuInstallation> {
+  const { findQemu } = await import("./installation.ts");
   const found = await findQemu(architecture);
   if ("binary" in found) return found;
   throw new SupermachineError("ENGINE_UNAVAILABLE", `The qemu engine cannot run here: ${found.reason}`, {

@@ -1,11 +1,13 @@
 import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
-import type { Engine, EngineConfig, EngineMachine, EngineSupport } from "../engine.ts";
+import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions } from "../engine.ts";
 import { VmmMachine } from "./machine.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
 import { useTemplate } from "./template.ts";
 import { thisHost } from "./this-host.ts";
+import { isKnownUsable, rememberUsable } from "./usable-kvm.ts";
+import { prepareVcpuThreads } from "./vcpu-threads.ts";
 
 /** One for all machines of the process: however many there are, they take one thread of Node's pool. */
 const watch = new DescriptorWatch();
@@ -14,7 +16,7 @@ const watch = new DescriptorWatch();
 export const vmmEngine: Engine = {
   name: "vmm",
 
-  async probe(): Promise<EngineSupport> {
+  async probe({ home, fresh = false }: ProbeOptions = {}): Promise<EngineSupport> {
     const common = { isolating: true, network: false, detail: "supermachine's own monitor" };
     if (process.platform !== "linux" || process.arch !== "x64")
       return {
@@ -23,9 +25,16 @@ export const vmmEngine: Engine = {
         reason: `it does not run on ${process.platform} ${process.arch} yet`,
         remedy: "Use the engine 'qemu'",
       };
+    const usable = { ...common, usable: true, accelerator: "kvm", detail: `${common.detail}, KVM` };
+    if (home !== undefined && !fresh && isKnownUsable(home)) return usable;
     const support = new KvmHypervisor().probe();
     if (!support.usable) return { ...common, ...support };
-    return { ...common, usable: true, accelerator: "kvm", detail: `${common.detail}, KVM` };
+    if (home !== undefined) rememberUsable(home);
+    return usable;
+  },
+
+  prepare(cpus: number): void {
+    prepareVcpuThreads(cpus);
   },
 
   unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),

@@ -12,7 +12,7 @@ import { Bus } from "../../bus/bus.ts";
 import { PowerPorts, powerPortsLength } from "../../devices/power/device.ts";
 import { KeyboardReset } from "../../devices/power/keyboard-reset.ts";
 import { SerialPort, serialPortLength } from "../../devices/serial/device.ts";
-import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
+import { openKvmVcpu } from "../../hypervisor/kvm/vcpu.ts";
 import type { Vcpu } from "../../hypervisor/vcpu.ts";
 import type { PioExit, VcpuExit } from "../../hypervisor/vcpu-exit.ts";
 import { write } from "../../sys/linux/file.ts";
@@ -32,8 +32,11 @@ import {
 /** Console output is handed over at the end of a line, or when this much has come together. */
 const consoleChunk = 256;
 
+/** What the thread is called while it waits for a vCPU. */
+const idleName = "idle vcpu";
+
 /**
- * A vCPU's thread from start to end: runs the guest and answers its accesses. Register accesses are answered here, from
+ * What a thread does for one vCPU, from start to end: runs the guest and answers its accesses. Register accesses are answered here, from
  * shared memory; only what changes a device goes to the monitor.
  */
 export function runVcpu(data: VcpuThreadData, send: (message: VcpuMessage) => void): void {
@@ -43,6 +46,7 @@ export function runVcpu(data: VcpuThreadData, send: (message: VcpuMessage) => vo
   } catch (error) {
     end = { kind: "failed", detail: error instanceof Error ? error.message : String(error) };
   }
+  nameThread(idleName);
   send({ kind: "end", end });
 }
 
@@ -67,7 +71,8 @@ class VcpuLoop {
     const { ticket, start } = this.#data;
     const counts = new Int32Array(this.#data.exitCounts);
     nameThread(`vcpu ${ticket.index}`);
-    using vcpu = new KvmHypervisor().openVcpu(ticket);
+    // Not by way of `KvmHypervisor`: every thread would load all that makes VMs, which takes half its start.
+    using vcpu = openKvmVcpu(ticket);
     if (start.kind === "boot") vcpu.configure(start.profile, start.entry);
     // After an access, the guest's instruction is complete only once the guest was entered again.
     let isBetweenInstructions = true;

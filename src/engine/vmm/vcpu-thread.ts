@@ -1,4 +1,3 @@
-import { Worker } from "node:worker_threads";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { answerMonitor, type DeviceRequest } from "./mailbox.ts";
 import {
@@ -9,34 +8,32 @@ import {
   WISH_RUN,
   WISH_STOP,
 } from "./vcpu-protocol.ts";
+import type { VcpuWorker } from "./vcpu-worker.ts";
+import { vcpuWorkers } from "./vcpu-workers.ts";
 
 export interface VcpuThreadOptions {
   readonly data: VcpuThreadData;
+  /** Taken from `vcpuWorkers`, and given back by us. */
+  readonly worker: VcpuWorker;
   /** Makes the vCPU leave the guest soon. */
   readonly kick: () => void;
   readonly onRequest: (request: DeviceRequest) => boolean;
   readonly onConsole: (bytes: Uint8Array) => void;
 }
 
-/** A loop around KVM_RUN needs little; the defaults would reserve for a whole program. */
-const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 32, stackSizeMb: 1 };
-
 /** The monitor's handle on a thread that runs one vCPU. */
 export class VcpuThread {
-  /** Resolves when the thread is gone and nothing of the vCPU is in use any more; never rejects. */
+  /** Resolves when the thread has left the vCPU and nothing of it is in use any more; never rejects. */
   readonly ended: Promise<VcpuEnd>;
   readonly #options: VcpuThreadOptions;
-  readonly #worker: Worker;
+  /** The thread is ours no more. */
+  #hasEnded = false;
+  #isTerminated = false;
   #onPaused: (() => void) | undefined;
   #pauses = 0;
 
   constructor(options: VcpuThreadOptions) {
     this.#options = options;
-    this.#worker = new Worker(new URL("./vcpu.worker.js", import.meta.url), {
-      workerData: options.data,
-      resourceLimits,
-      stdout: false,
-    });
     this.ended = this.#watch();
   }
 
@@ -48,7 +45,7 @@ export class VcpuThread {
   /** Asks the thread to end; `ended` tells when it has. */
   stop(): void {
     this.#setWish(WISH_STOP);
-    this.#options.kick();
+    this.#kick();
   }
 
   /**
@@ -60,7 +57,7 @@ export class VcpuThread {
       this.#onPaused = resolve;
     });
     this.#setWish(WISH_PAUSE + this.#pauses++);
-    this.#options.kick();
+    this.#kick();
     const gone = this.ended.then(() => {
       throw new SupermachineError("MACHINE_EXITED", "The machine ended while it was being paused");
     });
@@ -74,9 +71,11 @@ export class VcpuThread {
 
   /** Ends the thread by force, wherever it is; for one that does not stop. */
   terminate(): void {
-    void this.#worker.terminate();
+    if (this.#hasEnded) return;
+    this.#isTerminated = true;
+    this.#options.worker.terminate();
     // A thread inside a system call cannot be ended: make the call return.
-    this.#options.kick();
+    this.#kick();
   }
 
   /** Pairs with the load in the vCPU's loop, which a kick or the notification makes it reach. */
@@ -86,20 +85,31 @@ export class VcpuThread {
     Atomics.notify(words, 0);
   }
 
+  /** Afterwards the vCPU may be gone, and the thread run another one. */
+  #kick(): void {
+    if (!this.#hasEnded) this.#options.kick();
+  }
+
   async #watch(): Promise<VcpuEnd> {
-    let end: VcpuEnd | undefined;
-    let failure = "its thread ended without a word";
-    this.#worker.on("message", (message: VcpuMessage) => {
-      if (message.kind === "ask") answerMonitor(this.#options.data.mailbox, this.#options.onRequest);
-      else if (message.kind === "console") this.#options.onConsole(message.bytes);
-      else if (message.kind === "paused") this.#onPaused?.();
-      else end = message.end;
+    const { data, worker, onRequest, onConsole } = this.#options;
+    const said = new Promise<VcpuEnd>((resolve) => {
+      worker.run(data, (message: VcpuMessage) => {
+        if (message.kind === "ask") answerMonitor(data.mailbox, onRequest);
+        else if (message.kind === "console") onConsole(message.bytes);
+        else if (message.kind === "paused") this.#onPaused?.();
+        else resolve(message.end);
+      });
     });
-    this.#worker.on("error", (error: Error) => {
-      failure = error.message;
-    });
-    await new Promise((resolve) => this.#worker.once("exit", resolve));
-    const { index } = this.#options.data.ticket;
-    return end ?? { kind: "failed", detail: `vCPU ${index}: ${failure}` };
+    const gone = worker.exited.then(
+      (reason): VcpuEnd => ({ kind: "failed", detail: `vCPU ${data.ticket.index}: ${reason}` }),
+    );
+    const end = await Promise.race([said, gone]);
+    if (end.kind === "failed" || this.#isTerminated) {
+      // Who knows in what state the thread is: no other vCPU should find out.
+      worker.terminate();
+      await worker.exited;
+    } else vcpuWorkers.giveBack(worker);
+    this.#hasEnded = true;
+    return end;
   }
 }

@@ -4,12 +4,21 @@ import { exitCountsLength } from "./exit-counts.ts";
 import { mailboxLength } from "./mailbox.ts";
 import type { VcpuStart } from "./vcpu-protocol.ts";
 import { VcpuThread } from "./vcpu-thread.ts";
+import type { VcpuWorker } from "./vcpu-worker.ts";
+import { vcpuWorkers } from "./vcpu-workers.ts";
+
+/** Starts what a machine with so many vCPUs will take, without waiting. */
+export function prepareVcpuThreads(count: number): void {
+  vcpuWorkers.prepare(count);
+}
 
 /** Sets every vCPU of a machine running, each on a thread of its own. */
 export function startVcpuThreads(
   built: BuiltMachine,
   { onConsole }: { readonly onConsole: (bytes: Uint8Array) => void },
 ): readonly VcpuThread[] {
+  // All or none: a vCPU must not run while its machine is given up because another one cannot.
+  const workers = vcpuWorkers.take(built.vcpus.length);
   return built.vcpus.map((ticket, index) => {
     const data = {
       ticket,
@@ -24,6 +33,7 @@ export function startVcpuThreads(
     };
     return new VcpuThread({
       data,
+      worker: workers[index] as VcpuWorker,
       kick: () => built.vm.kick(index),
       onRequest: (request) => built.slots.handle(request),
       onConsole,

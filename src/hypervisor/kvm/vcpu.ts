@@ -7,7 +7,7 @@ import {
 } from "../../abi/kvm.x64.generated.ts";
 import { SIGURG } from "../../abi/linux.x64.generated.ts";
 import type { CpuProfile, EntryState } from "../../arch/cpu.ts";
-import { ioctl } from "../../sys/linux/ioctl.ts";
+import { interruptibleIoctl } from "../../sys/linux/ioctl.ts";
 import { foreignWindows } from "../../sys/linux/mapping.ts";
 import { EAGAIN, EINTR, errnoName } from "../../sys/linux/system-error.ts";
 import { blockSignal, takeSignal, threadId } from "../../sys/linux/thread.ts";
@@ -31,6 +31,8 @@ export function openKvmVcpu(opened: VcpuTicket): Vcpu {
   const [window] = foreignWindows(ticket.runAddress, ticket.runLength);
   if (window === undefined) throw new RangeError("The run page is empty");
   const mask = blockSignal(SIGURG);
+  // A kick that came too late for this thread's last vCPU is not for this one.
+  takeSignal(SIGURG);
   const byte = (SIGURG - 1) >> 3;
   mask[byte] = (mask[byte] ?? 0) & ~(1 << ((SIGURG - 1) & 7));
   const bytes = new Uint8Array(KvmSignalMask.sigsetOffset + mask.length);
@@ -65,7 +67,7 @@ class KvmVcpu implements Vcpu {
 
   run(): VcpuExit {
     for (;;) {
-      const result = ioctl(this.#ticket.fd, KVM_RUN);
+      const result = interruptibleIoctl(this.#ticket.fd, KVM_RUN);
       if (result >= 0) {
         const exit = this.#exits.decode();
         this.#isAccessOpen = "data" in exit;

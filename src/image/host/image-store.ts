@@ -18,7 +18,7 @@ import type {
 } from "./image-store-types.ts";
 import { LocalImages } from "./local-images.ts";
 import type { Timings } from "./registry/timings.ts";
-import { collectGarbage, type Freed } from "./store/collect-garbage.ts";
+import type { Freed } from "./store/collect-garbage.ts";
 import type { ImageRecord } from "./store/image-index.ts";
 
 /**
@@ -172,9 +172,10 @@ export class ImageStore {
     return record;
   }
 
-  #collect(
+  async #collect(
     options: Pick<PruneOptions, "rootfsKey" | "rootfsInUse"> & { readonly keepPartials: boolean },
   ): Promise<Freed> {
+    const { collectGarbage } = await import("./store/collect-garbage.ts");
     const { rootfsKey, keepPartials, rootfsInUse } = options;
     const rootfsKeys =
       rootfsKey &&

@@ -3,8 +3,7 @@ import { basename, join } from "node:path";
 import type { Home } from "../../storage/home.ts";
 import { createTemporary } from "../../storage/temporary.ts";
 import type { GuestArchitecture } from "../guest-kernel.ts";
-import { extractVmlinux } from "../kernel-image.ts";
-import { loadModules } from "./module-folder.ts";
+// The readers of kernels and modules are imported when one is stored: looking one up does without.
 
 /**
  * The kernels in a home. Each has a folder with what a machine needs of it: `modules/`, `release`, and `kernel` unless
@@ -47,6 +46,8 @@ export async function storeKernel(
   },
 ): Promise<StoredKernel> {
   const { root, release, version, signal } = from;
+  const { extractVmlinux } = await import("../kernel-image.ts");
+  const { loadModules } = await import("./module-folder.ts");
   const packed = await readFile(join(root, "boot", `vmlinuz-${release}`), { signal });
   const name = `${release}_${version}`.replace(/[^A-Za-z0-9._+~-]/g, "_");
   const folder = await storeFolder(home, name, {

@@ -63,8 +63,8 @@ async function isCurrent(agent: string, sources: string): Promise<boolean> {
 
 function packageRoot(): string {
   for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder))
-    if (existsSync(join(folder, "package.json"))) return folder;
-  throw new SupermachineError("AGENT_NOT_BUILT", "The folder of this package has no package.json", {
+    if (existsSync(join(folder, "guest"))) return folder;
+  throw new SupermachineError("AGENT_NOT_BUILT", "The folder of this package has no folder 'guest'", {
     hint: "Install the package again",
   });
 }

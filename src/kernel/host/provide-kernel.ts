@@ -5,9 +5,7 @@ import type { ProgressListener } from "../../progress/progress.ts";
 import type { Home } from "../../storage/home.ts";
 import { createTemporary } from "../../storage/temporary.ts";
 import type { GuestArchitecture, GuestKernel } from "../guest-kernel.ts";
-import { composeInitramfs } from "../initramfs.ts";
-import { customKernel } from "./custom-kernel.ts";
-import { fetchDebianKernel, findDebianKernel } from "./debian-kernel.ts";
+// What only the first call needs is imported when it is used: every run of a machine loads this module.
 import { currentKernel, readModules, type StoredKernel, storeKernel } from "./kernel-store.ts";
 import { provideAgent } from "./provide-agent.ts";
 
@@ -36,14 +34,17 @@ export interface ProvideKernelOptions {
 export async function provideKernel(options: ProvideKernelOptions): Promise<GuestKernel> {
   const override = options.override ?? process.env["SUPERMACHINE_KERNEL"];
   const agent = await provideAgent(options);
-  const kernel = override
-    ? await customKernel(options.home, override, options.signal)
-    : await stockKernel(options);
+  const kernel = override ? await customKernel(override, options) : await stockKernel(options);
   return {
     image: kernel.image,
     initramfs: await provideInitramfs(options.home, kernel, agent),
     release: kernel.release,
   };
+}
+
+async function customKernel(path: string, { home, signal }: ProvideKernelOptions): Promise<StoredKernel> {
+  const { customKernel } = await import("./custom-kernel.ts");
+  return await customKernel(home, path, signal);
 }
 
 async function stockKernel(options: ProvideKernelOptions): Promise<StoredKernel> {
@@ -54,6 +55,7 @@ async function stockKernel(options: ProvideKernelOptions): Promise<StoredKernel>
   if (installed !== undefined)
     return await storeKernel(home, { root: "/", release: installed, version: "host", architecture, signal });
 
+  const { fetchDebianKernel, findDebianKernel } = await import("./debian-kernel.ts");
   const found = await findDebianKernel(architecture, signal);
   options.onProgress?.({ phase: "kernel", id: found.release, state: "active" });
   using temporary = createTemporary(home, "kernel-package");
@@ -84,6 +86,7 @@ async function provideInitramfs(home: Home, kernel: StoredKernel, agentPath: str
   const key = createHash("sha256").update(agent).digest("hex").slice(0, 16);
   const path = join(kernel.folder, `initramfs-${key}.cpio`);
   if (await readable(path)) return path;
+  const { composeInitramfs } = await import("../initramfs.ts");
   using temporary = createTemporary(home, "initramfs");
   await writeFile(temporary.path, composeInitramfs({ agent, modules: await readModules(kernel.folder) }));
   await rename(temporary.path, path);

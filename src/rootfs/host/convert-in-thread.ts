@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { ProgressListener } from "../../progress/progress.ts";
 import type { RootfsJob } from "./build-rootfs.ts";
+import { rootfsAborted } from "./rootfs-aborted.ts";
 import type { RootfsMessage } from "./rootfs-message.ts";
 
 /**
@@ -35,12 +36,6 @@ export async function convertInThread(
     if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
     await worker.terminate();
   }
-}
-
-export function rootfsAborted(signal: AbortSignal): SupermachineError {
-  return new SupermachineError("ABORTED", "Preparing the root file system was aborted", {
-    cause: signal.reason,
-  });
 }
 
 function threadFailure(error: Error): SupermachineError {

@@ -6,13 +6,19 @@ import type { RootfsMessage } from "./rootfs-message.ts";
 
 const send = (message: RootfsMessage): void => parentPort?.postMessage(message);
 
-try {
-  await buildRootfs(workerData as RootfsJob, (event) => send({ kind: "progress", event }));
-  send({ kind: "done" });
-} catch (error) {
-  const known =
-    error instanceof SupermachineError
-      ? error
-      : new SupermachineError("INTERNAL", `Converting the image failed: ${String(error)}`, { cause: error });
-  send({ kind: "failed", error: known.toJSON() });
+void convert();
+
+async function convert(): Promise<void> {
+  try {
+    await buildRootfs(workerData as RootfsJob, (event) => send({ kind: "progress", event }));
+    send({ kind: "done" });
+  } catch (error) {
+    const known =
+      error instanceof SupermachineError
+        ? error
+        : new SupermachineError("INTERNAL", `Converting the image failed: ${String(error)}`, {
+            cause: error,
+          });
+    send({ kind: "failed", error: known.toJSON() });
+  }
 }

@@ -5,7 +5,7 @@ import type { LocalImage } from "../../image/image.ts";
 import type { ProgressListener } from "../../progress/progress.ts";
 import type { Home } from "../../storage/home.ts";
 import { createTemporary, sweepTemporary } from "../../storage/temporary.ts";
-import { convertInThread, rootfsAborted } from "./convert-in-thread.ts";
+import { rootfsAborted } from "./rootfs-aborted.ts";
 import { rootfsKey, rootfsPath } from "./rootfs-key.ts";
 
 export interface PrepareRootfsOptions {
@@ -68,6 +68,8 @@ async function convert(
   image: LocalImage,
   { home, onProgress, signal, key, path }: PrepareRootfsOptions & { key: string; path: string },
 ): Promise<void> {
+  // Not needed when the image is in the cache.
+  const { convertInThread } = await import("./convert-in-thread.ts");
   await sweepTemporary(home);
   try {
     await mkdir(home.rootfs, { recursive: true });

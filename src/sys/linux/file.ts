@@ -2,7 +2,8 @@ import { type Fd, fd } from "../../abi/fd.ts";
 import { MFD_CLOEXEC, O_CLOEXEC } from "../../abi/linux.x64.generated.ts";
 import { NativeFunction } from "../native-function.ts";
 import { countClosed, countOpened } from "../open-resources.ts";
-import { checked, consumeErrno, systemError } from "./system-error.ts";
+import { checked, systemError } from "./system-error.ts";
+import { uninterrupted } from "./uninterrupted.ts";
 
 const nativeOpen = new NativeFunction<[string, number, number], number>(
   "int open(const char *path, int flags, unsigned int mode)",
@@ -53,7 +54,7 @@ export class OwnedFd implements Disposable {
 
 /** Opens a path, always close-on-exec. Returns a negative errno when refused, for callers that look at the reason. */
 export function tryOpen(path: string, flags: number): OwnedFd | number {
-  const result = consumeErrno(nativeOpen.call(path, flags | O_CLOEXEC, 0o600));
+  const result = uninterrupted(() => nativeOpen.call(path, flags | O_CLOEXEC, 0o600));
   return result < 0 ? result : new OwnedFd(result);
 }
 
@@ -66,31 +67,39 @@ export function open(path: string, flags: number): OwnedFd {
 
 /** A file without a name, in memory; grown with `truncate`, shared by passing its descriptor on. */
 export function createMemfd(name: string): OwnedFd {
-  return new OwnedFd(checked(consumeErrno(nativeMemfd.call(name, MFD_CLOEXEC)), "memfd_create"));
+  return new OwnedFd(
+    checked(
+      uninterrupted(() => nativeMemfd.call(name, MFD_CLOEXEC)),
+      "memfd_create",
+    ),
+  );
 }
 
 /** Sets a file's length; throws `NATIVE_CALL_FAILED`. */
 export function truncate(fd: Fd, length: number): void {
-  checked(consumeErrno(nativeFtruncate.call(fd, length)), `ftruncate to ${length}`);
+  checked(
+    uninterrupted(() => nativeFtruncate.call(fd, length)),
+    `ftruncate to ${length}`,
+  );
 }
 
 // Reads and writes return how many bytes were moved, or a negative errno. The buffer may be guest memory: the guest
 // changing it meanwhile changes what is transferred, nothing else.
 
 export function read(fd: Fd, into: Uint8Array): number {
-  return consumeErrno(nativeRead.call(fd, into, into.length));
+  return uninterrupted(() => nativeRead.call(fd, into, into.length));
 }
 
 export function write(fd: Fd, bytes: Uint8Array): number {
-  return consumeErrno(nativeWrite.call(fd, bytes, bytes.length));
+  return uninterrupted(() => nativeWrite.call(fd, bytes, bytes.length));
 }
 
 /** Reads at an offset, leaving the file position alone. */
 export function readAt(fd: Fd, offset: number, into: Uint8Array): number {
-  return consumeErrno(nativePread.call(fd, into, into.length, offset));
+  return uninterrupted(() => nativePread.call(fd, into, into.length, offset));
 }
 
 /** Writes at an offset, leaving the file position alone. */
 export function writeAt(fd: Fd, offset: number, bytes: Uint8Array): number {
-  return consumeErrno(nativePwrite.call(fd, bytes, bytes.length, offset));
+  return uninterrupted(() => nativePwrite.call(fd, bytes, bytes.length, offset));
 }
