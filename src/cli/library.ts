@@ -31,8 +31,8 @@ export interface Library {
     list(options?: ListOptions): Promise<MachineInfo[]>;
   };
   readonly Image: ImageStoreFacade;
-  /** Loaded when it is asked for: few commands need it. */
-  snapshots(): Promise<SnapshotStoreFacade>;
+  /** `Snapshot`; late, because most commands do without it. */
+  readonly snapshots: () => Promise<SnapshotStoreFacade>;
   readonly doctor: typeof doctor;
 }
 

@@ -53,8 +53,16 @@ export async function limitMemoryThroughMonitor(record: MachineRecord, limitMiB:
   return Number(await ask(record, { request: "memory", limitMiB }));
 }
 
+/** How often the vCPUs left the guest, by kind; undefined where the monitor cannot tell. */
+export async function exitsThroughMonitor(
+  record: MachineRecord,
+): Promise<Readonly<Record<string, number>> | undefined> {
+  const answer = await ask(record, { request: "exits" });
+  return (answer as Readonly<Record<string, number>> | null) ?? undefined;
+}
+
 type OtherRequest =
-  | { readonly request: "reset" }
+  | { readonly request: "reset" | "exits" }
   | { readonly request: "memory"; readonly limitMiB: number }
   | { readonly request: "signal"; readonly signal: number }
   | ({ readonly request: "snapshot" } & CaptureOptions);

@@ -7,12 +7,16 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
  * - `{"supermachine":1,"channel":"agent"}`: answered by the line `{"ok":true}`; from then on the connection carries the
  *   agent protocol (docs/agent-protocol.md), the client being the host.
  * - `{"supermachine":1,"channel":"monitor","request":"stop","timeoutMs":10000}` ("wait", "kill", "signal",
- *   "reset", "memory", "snapshot"): answered by one line when it is done,
+ *   "reset", "memory", "snapshot", "exits"): answered by one line when it is done,
  *   `{"result":...}` or `{"error":...}` (an error's wire form), and the end of the connection.
  */
 export type ControlHello =
   | { readonly supermachine: 1; readonly channel: "agent" }
-  | { readonly supermachine: 1; readonly channel: "monitor"; readonly request: "wait" | "kill" | "reset" }
+  | {
+      readonly supermachine: 1;
+      readonly channel: "monitor";
+      readonly request: "wait" | "kill" | "reset" | "exits";
+    }
   | {
       readonly supermachine: 1;
       readonly channel: "monitor";
@@ -47,7 +51,7 @@ const helloSchema: v.GenericSchema<unknown, ControlHello> = v.union([
   v.object({
     supermachine: v.literal(1),
     channel: v.literal("monitor"),
-    request: v.picklist(["wait", "kill", "reset"]),
+    request: v.picklist(["wait", "kill", "reset", "exits"]),
   }),
   v.object({
     supermachine: v.literal(1),

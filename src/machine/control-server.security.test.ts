@@ -25,13 +25,15 @@ async function served(run: (path: string, asked: string[]) => Promise<void>): Pr
   };
   const signal = async () => void asked.push("signal");
   const reset = async () => void asked.push("reset");
+  const exits = () => ({ halt: 3 });
   const snapshot = async () => {
     asked.push("snapshot");
     return "0".repeat(64);
   };
   const limitMemory = async () => 64;
   const ends = { wait: answer("wait"), stop: answer("stop"), kill: answer("kill") };
-  const server = await ControlServer.listen(path, { ...ends, signal, reset, limitMemory, snapshot, attach });
+  const others = { signal, reset, limitMemory, snapshot, exits, attach };
+  const server = await ControlServer.listen(path, { ...ends, ...others });
   await run(path, asked);
   server.close();
 }
@@ -73,6 +75,12 @@ test("a request is answered once; what is not understood is refused and changes 
     ];
     for (const line of refused)
       assert.equal(JSON.parse(await talk(path, line)).error.code, "INVALID_ARGUMENT", line);
+    assert.deepEqual(
+      JSON.parse(await talk(path, '{"supermachine":1,"channel":"monitor","request":"exits"}\n')),
+      {
+        result: { halt: 3 },
+      },
+    );
     assert.deepEqual(asked, ["wait"]);
   });
 });

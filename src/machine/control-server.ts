@@ -25,6 +25,8 @@ export interface Controlled {
   limitMemory(limitMiB: number): Promise<number>;
   /** Resolves with the snapshot's id. */
   snapshot(options: CaptureOptions): Promise<string>;
+  /** How often the vCPUs left the guest, by kind; undefined where that is not known. */
+  exits(): Readonly<Record<string, number>> | undefined;
   /** Lets somebody else speak to the agent, until the transport ends. */
   attach(transport: AgentTransport): void;
 }
@@ -95,7 +97,8 @@ async function serve(socket: Socket, machine: Controlled): Promise<void> {
 function perform(
   hello: Extract<ControlHello, { channel: "monitor" }>,
   machine: Controlled,
-): Promise<MachineExit | string | number | null> {
+): Promise<MachineExit | string | number | object | null> {
+  if (hello.request === "exits") return Promise.resolve(machine.exits() ?? null);
   if (hello.request === "signal") return machine.signal(hello.signal).then(() => null);
   if (hello.request === "memory") return machine.limitMemory(hello.limitMiB);
   if (hello.request === "reset") return machine.reset().then(() => null);

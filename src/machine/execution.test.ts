@@ -31,6 +31,7 @@ const link: MachineLink = {
   agent: () => agent,
   explain: async (error) => error as Error,
   info: () => assert.fail(),
+  exits: () => assert.fail(),
   wait: () => assert.fail(),
   stop: () => assert.fail(),
   kill: () => assert.fail(),

@@ -48,6 +48,10 @@ export class LocalLink implements MachineLink {
     return this.#monitor.info;
   }
 
+  async exits(): Promise<Readonly<Record<string, number>> | undefined> {
+    return this.#monitor.exits();
+  }
+
   async wait(options: { signal?: AbortSignal | undefined } = {}): Promise<MachineExit> {
     return abortable(this.#monitor.wait(), options.signal);
   }

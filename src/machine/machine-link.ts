@@ -20,6 +20,8 @@ export interface MachineLink {
   /** Turns the failure of an agent request into the error that names its reason: a panic, a stop, or itself. */
   explain(error: unknown): Promise<Error>;
   info(): Promise<MachineInfo>;
+  /** How often the vCPUs left the guest, by kind; undefined where that is not known. */
+  exits(): Promise<Readonly<Record<string, number>> | undefined>;
   wait(options?: { signal?: AbortSignal | undefined }): Promise<MachineExit>;
   stop(options: StopOptions): Promise<MachineExit>;
   kill(): Promise<MachineExit>;

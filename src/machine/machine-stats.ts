@@ -9,7 +9,7 @@ const msPerTick = 10;
 const guestMapping = /\/memory\.img( \(deleted\))?$/;
 
 /** `Machine.stats`: of the monitor's process, and of the guest's where that is another one. */
-export async function readStats(info: MachineInfo): Promise<MachineStats> {
+export async function readStats(info: MachineInfo, exits: MachineInfo["exits"]): Promise<MachineStats> {
   if (process.platform !== "linux")
     throw new SupermachineError("UNSUPPORTED", "What a machine takes of its host is only known on Linux");
   if (info.state === "stopped" || info.state === "crashed") throw notRunning(info);
@@ -24,7 +24,7 @@ export async function readStats(info: MachineInfo): Promise<MachineStats> {
     memoryBytes: sum(parts.map((part) => part.bytes)),
     ...(guestMemoryBytes === 0 ? {} : { guestMemoryBytes }),
     memoryMiB: info.memoryMiB,
-    ...(info.exits === undefined ? {} : { exits: sum(Object.values(info.exits)) }),
+    ...(exits === undefined ? {} : { exits: sum(Object.values(exits)) }),
   };
 }
 

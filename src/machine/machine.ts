@@ -373,7 +373,7 @@ export class Machine implements AsyncDisposable {
    */
   async stats(): Promise<MachineStats> {
     const { readStats } = await import("./machine-stats.ts");
-    return await readStats(await this.#link.info());
+    return await readStats(await this.#link.info(), await this.#link.exits());
   }
 
   /**

@@ -138,8 +138,12 @@ export class Monitor {
     return this.#record;
   }
 
+  exits(): Readonly<Record<string, number>> | undefined {
+    return this.#guest.exitCounts?.();
+  }
+
   get info(): MachineInfo {
-    const exits = this.#guest.exitCounts?.();
+    const exits = this.exits();
     return exits === undefined ? this.#record.info : { ...this.#record.info, exits };
   }
 

@@ -29,11 +29,13 @@ export async function prepareImage(
   const { onProgress } = options;
   const signal = options.signal ?? new AbortController().signal;
   if (signal.aborted) throw aborted(signal.reason);
-  const { engine } = await selectEngine(config.engine === "auto" ? "vmm" : config.engine, parts.engines);
-  if (engine.unfit === undefined) throw cannotSnapshot(engine);
   const store = new SnapshotStore(new Home(options.home));
+  const { home } = store;
+  const wanted = config.engine === "auto" ? "vmm" : config.engine;
+  const { engine } = await selectEngine(wanted, parts.engines, { home });
+  if (engine.unfit === undefined) throw cannotSnapshot(engine);
   if (name !== undefined) await checkName(store, name);
-  const step: StepOptions = { home: store.home, signal, ...(onProgress === undefined ? {} : { onProgress }) };
+  const step: StepOptions = { home, signal, ...(onProgress === undefined ? {} : { onProgress }) };
   const { platform, pull: policy } = config;
   const architecture = wantedArchitecture(platform);
   const image = await parts.pullImage(source, { ...step, platform, policy });

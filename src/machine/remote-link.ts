@@ -5,6 +5,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import {
   askMonitor,
   type ControlRequest,
+  exitsThroughMonitor,
   limitMemoryThroughMonitor,
   openRemoteAgent,
   resetThroughMonitor,
@@ -75,6 +76,13 @@ export class RemoteLink implements MachineLink {
 
   async info(): Promise<MachineInfo> {
     return (await this.#record()).info;
+  }
+
+  async exits(): Promise<Readonly<Record<string, number>> | undefined> {
+    const record = await this.#record();
+    if (!isLive(record)) return undefined;
+    // The monitor may be of a version that cannot tell.
+    return await exitsThroughMonitor(record).catch(() => undefined);
   }
 
   async wait(options: { signal?: AbortSignal | undefined } = {}): Promise<MachineExit> {

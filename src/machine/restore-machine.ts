@@ -37,7 +37,9 @@ export async function restoreMachine(options: RestoreOptions, parts: CreationPar
     throw mainGoesOn(wanted);
   if (options.signal?.aborted === true) throw aborted(options.signal.reason);
   if (config.name !== undefined) await new MachineRegistry(home).checkName(config.name);
-  const choice = await selectEngine(config.engine === "auto" ? "vmm" : config.engine, parts.engines);
+  const choice = await selectEngine(config.engine === "auto" ? "vmm" : config.engine, parts.engines, {
+    home,
+  });
   return await startMachine(
     {
       config,

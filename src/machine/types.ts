@@ -111,7 +111,7 @@ export interface MachineStats {
   readonly guestMemoryBytes?: number;
   /** What the guest was given, in MiB: the most that its memory can take. */
   readonly memoryMiB: number;
-  /** How often the vCPUs left the guest, in all; absent where that is not known from this process. */
+  /** How often the vCPUs left the guest, in all; absent on engines that cannot tell. */
   readonly exits?: number;
 }
 

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 
-/** What tells a file from a later one in its place, without reading it: for keys of what was made with large files. */
+/** Of a file whose contents would take long to read: a write changes it, and no other file has the same. */
 export function fileIdentity(path: string): readonly string[] {
   const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
   return [dev, ino, size, mtimeNs, ctimeNs].map(String);

@@ -212,8 +212,7 @@ async function imageCandidates(cli: Cli): Promise<Candidate[]> {
 
 /** By name where there is one. */
 async function snapshotCandidates(cli: Cli): Promise<Candidate[]> {
-  const { snapshots } = await cli.library();
-  const Snapshot = await snapshots();
+  const Snapshot = await (await cli.library()).snapshots();
   return (await Snapshot.list()).flatMap(({ id, names, image, kind }) => {
     const description = image === undefined ? kind : `${imageName(image)}, ${kind}`;
     return (names.length === 0 ? [shortSnapshotId(id)] : names).map((value) => ({ value, description }));

@@ -55,6 +55,10 @@ export class LeasedLink implements MachineLink {
     return this.#lent().info();
   }
 
+  async exits(): Promise<Readonly<Record<string, number>> | undefined> {
+    return this.#lent().exits();
+  }
+
   async wait(options: { signal?: AbortSignal | undefined } = {}): Promise<MachineExit> {
     return this.#lent().wait(options);
   }

@@ -26,8 +26,7 @@ function define(command: Command, cli: Cli): void {
     .option("-q, --quiet", "print nothing");
   examples(command, [["snapshots export --gzip ready ready.snapshot", "Take a snapshot to another host"]]);
   action<Options>(command, cli, async ([name = "", file = ""], options) => {
-    const { snapshots } = await cli.library();
-    const Snapshot = await snapshots();
+    const Snapshot = await (await cli.library()).snapshots();
     await Snapshot.export(name, file, { compress: options.gzip === true });
     if (options.quiet !== true) cli.print(`${file}\n`);
     return 0;

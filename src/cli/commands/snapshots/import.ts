@@ -19,8 +19,7 @@ function define(command: Command, cli: Cli): void {
     .argument("[name]", "name for the snapshot; without one it has its id");
   examples(command, [["snapshots import ready.snapshot ready", "Take one in, as 'ready'"]]);
   action<Options>(command, cli, async ([file = "", name], options) => {
-    const { snapshots } = await cli.library();
-    const Snapshot = await snapshots();
+    const Snapshot = await (await cli.library()).snapshots();
     const taken = await Snapshot.import(file, { name });
     if (options.json === true) cli.printJson(taken);
     else cli.print(`${taken.id}\n`);

@@ -12,8 +12,7 @@ function define(command: Command, cli: Cli): void {
     .argument("<snapshot>", "name or id");
   examples(command, [["snapshots inspect ready", "Of what, how large, based on what"]]);
   action(command, cli, async ([name = ""]) => {
-    const { snapshots } = await cli.library();
-    const Snapshot = await snapshots();
+    const Snapshot = await (await cli.library()).snapshots();
     cli.printJson(await Snapshot.inspect(name));
     return 0;
   });

@@ -27,8 +27,7 @@ function define(command: Command, cli: Cli): void {
     ["snapshots ls -a --json", "Everything, for a program: an array of objects"],
   ]);
   action<Options>(command, cli, async (_, options) => {
-    const { snapshots } = await cli.library();
-    const Snapshot = await snapshots();
+    const Snapshot = await (await cli.library()).snapshots();
     const found = await Snapshot.list({ all: options.all === true });
     if (options.json === true) cli.printJson(found);
     else if (options.quiet === true) cli.print(found.map(({ id }) => `${id}\n`).join(""));

@@ -25,8 +25,7 @@ function define(command: Command, cli: Cli): void {
     .option("-q, --quiet", "print nothing");
   examples(command, [["snapshots prune", "Tidy up"]]);
   action<Options>(command, cli, async (_, options) => {
-    const { snapshots } = await cli.library();
-    const Snapshot = await snapshots();
+    const Snapshot = await (await cli.library()).snapshots();
     const { removed } = await Snapshot.prune({ templates: options.templates === true });
     if (options.json === true) cli.printJson({ removed });
     else if (options.quiet !== true)

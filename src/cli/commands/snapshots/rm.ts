@@ -22,8 +22,7 @@ function define(command: Command, cli: Cli): void {
     ],
   ]);
   action(command, cli, async (names) => {
-    const { snapshots } = await cli.library();
-    const Snapshot = await snapshots();
+    const Snapshot = await (await cli.library()).snapshots();
     return await eachName(cli, names, async (name) => {
       await Snapshot.remove(name);
       return undefined;
