@@ -6,7 +6,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import { readLine } from "../streams/host/read-line.ts";
 import { type ControlHello, longestLineBytes } from "./control-protocol.ts";
 import type { MachineRecord } from "./machine-record.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { MachineExit } from "./types.ts";
 
 /** What the control socket is asked for. */

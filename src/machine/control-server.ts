@@ -5,7 +5,7 @@ import { duplexTransport } from "../agent/transports/duplex.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { readLine } from "../streams/host/read-line.ts";
 import { type ControlHello, longestLineBytes, parseHello } from "./control-protocol.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { MachineExit, StopOptions } from "./types.ts";
 
 /** More than anyone needs, and fewer than a process may open. */

@@ -4,7 +4,8 @@ import type { GuestDefaults } from "./guest-command.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { readLog } from "./machine-log.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import type { CaptureOptions, Monitor } from "./monitor.ts";
+import type { Monitor } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /** A machine whose monitor is in this process. */

@@ -1,6 +1,6 @@
 import type { Agent } from "../agent/requests.ts";
 import type { GuestDefaults } from "./guest-command.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /**

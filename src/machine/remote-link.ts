@@ -19,7 +19,7 @@ import type { MachineLink } from "./machine-link.ts";
 import { readLog } from "./machine-log.ts";
 import { isLive, type MachineRecord } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /** A monitor that was asked to kill its machine and has not done so by then is killed itself. */
