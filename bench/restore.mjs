@@ -7,6 +7,7 @@ import { PhaseClock } from "../dist/src/engine/phase-clock.js";
 import { captureMachine } from "../dist/src/engine/vmm/capture.js";
 import { VmmMachine } from "../dist/src/engine/vmm/machine.js";
 import { restoreSnapshot } from "../dist/src/engine/vmm/restore-snapshot.js";
+import { spareShells } from "../dist/src/engine/vmm/spare-shells.js";
 import { thisHost } from "../dist/src/engine/vmm/this-host.js";
 import { SnapshotStore } from "../dist/src/snapshot/host/snapshot-store.js";
 import { Home } from "../dist/src/storage/home.js";
@@ -14,7 +15,7 @@ import { DescriptorWatch } from "../dist/src/sys/linux/descriptor-watch.js";
 import { tinyKernels, writeTinyKernel } from "../dist/tests/engine/tiny-kernel.js";
 import { median, noKvm } from "./sample.mjs";
 
-const runs = 20;
+const runs = 15;
 const touchedMiB = 1;
 
 /** From a snapshot on disk to a vCPU that enters its guest; and back again after use. */
@@ -45,7 +46,9 @@ async function measure(folder) {
     const own = { ...config(), origin: { kind: "snapshot", id } };
     const machine = await restoreSnapshot(own, { watch, lease, clock });
     const took = performance.now() - started;
-    await sleep(20); // Its thread is ready, the next machine's too.
+    // As the engine does; then its thread is ready, and what the next machine takes.
+    spareShells.expectMore(config());
+    await sleep(700);
     const reset = await resetAfterUse(machine);
     if (run > 0) {
       restores.push(took);

@@ -16,15 +16,15 @@ import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { gpa } from "../../memory/address.ts";
 import type { MemoryRun } from "../../snapshot/memory-runs.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
-import { Mapping } from "../../sys/linux/mapping.ts";
 import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
 import { openBootFile } from "./boot-file.ts";
 import { kernelCommandLine } from "./guest-devices.ts";
-import { hypervisor } from "./hypervisor.ts";
+import type { RamPiece } from "./machine-shell.ts";
 import type { MachineState } from "./machine-state.ts";
 import { mapRootImage } from "./root-image.ts";
 import { mapSavedRam } from "./saved-ram.ts";
+import { spareShells } from "./spare-shells.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
 import { VsockSocket, vsockSocketName } from "./vsock-socket.ts";
 
@@ -43,13 +43,6 @@ export interface BuiltMachine extends Disposable {
   readonly balloon: BalloonDevice;
   readonly serialLine: IrqLine;
   readonly serialState: SharedArrayBuffer;
-}
-
-/** A piece of guest RAM, and the memory behind it. */
-export interface RamPiece {
-  /** Guest-physical. */
-  readonly start: number;
-  readonly mapping: Mapping;
 }
 
 /** What the vCPUs begin with. */
@@ -143,15 +136,11 @@ function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnecte
 
 function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
-  // Mappings first: they are released last, when no vCPU and no device can reach them.
-  const ram = mapRam(memoryBytes, source);
-  for (const { mapping } of ram) undo.use(mapping);
+  const { vm, ram, vcpus } = undo.use(spareShells.take(config));
+  clock.mark("make VM");
+  if (source !== undefined) mapSavedRam(source.memory, ram);
   const rootImage = config.rootfs === undefined ? undefined : undo.use(mapRootImage(config.rootfs));
   clock.mark("map memory");
-  const vm = undo.use(hypervisor.createVm());
-  for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
-  const vcpus = Array.from({ length: config.cpus }, (_, index) => vm.createVcpu(index));
-  clock.mark("make VM");
 
   const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
   const balloon = new BalloonDevice({
@@ -160,13 +149,13 @@ function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly
     ...(source && { state: source.state.balloon }),
   });
   const slots = undo.use(new VirtioSlots(vm, watch));
-  slots.plug(vsock);
+  slots.plug(vsock, { isBusy: true });
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   slots.plug(balloon);
   // Last: it is in no template, so that any image can follow one.
   if (rootImage !== undefined) {
     const start = pmemStart(memoryBytes);
-    vm.addMemory(gpa(start), rootImage, { readOnly: true });
+    undo.use(vm.addMemory(gpa(start), rootImage, { readOnly: true }));
     slots.plug(new PmemDevice({ start, length: rootImage.length }));
   }
   undo.defer(() => vsock.close());
@@ -183,15 +172,6 @@ function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly
 function finish(parts: Parts, start: MachineStart, undo: DisposalStack): BuiltMachine {
   const owned = undo.move();
   return { ...parts, start, [Symbol.dispose]: () => owned[Symbol.dispose]() };
-}
-
-function mapRam(memoryBytes: number, source: RestoreSource | undefined): RamPiece[] {
-  const regions = ramRegions(memoryBytes);
-  const mappings =
-    source === undefined
-      ? regions.map(({ length }) => Mapping.anonymous(length))
-      : mapSavedRam(source.memory, regions);
-  return mappings.map((mapping, index) => ({ start: regions[index]?.start ?? 0, mapping }));
 }
 
 /** Gives pages of RAM back to the host; the guest finds zeros, or what was saved, when it touches them again. */

@@ -5,6 +5,7 @@ import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions }
 import { PhaseClock } from "../phase-clock.ts";
 import { VmmMachine } from "./machine.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
+import { spareShells } from "./spare-shells.ts";
 import { useTemplate } from "./template.ts";
 import { thisHost } from "./this-host.ts";
 import { isKnownUsable, rememberUsable } from "./usable-kvm.ts";
@@ -41,6 +42,7 @@ export const vmmEngine: Engine = {
   unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),
 
   async start(config: EngineConfig): Promise<EngineMachine> {
+    spareShells.expectMore(config);
     const clock = new PhaseClock();
     const { origin } = config;
     if (origin.kind === "boot") return VmmMachine.boot(config, watch, clock);

@@ -24,7 +24,6 @@ import {
   type BuiltMachine,
   bootMachine,
   type MachineShape,
-  type RamPiece,
   type RestoreSource,
   resetMachine,
   restoreMachine,
@@ -33,6 +32,7 @@ import {
 import { captureMachine } from "./capture.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
+import type { RamPiece } from "./machine-shell.ts";
 import { saveMachine } from "./machine-state.ts";
 import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";

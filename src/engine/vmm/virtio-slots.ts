@@ -41,8 +41,11 @@ export class VirtioSlots implements Disposable {
     }));
   }
 
-  /** Plugs a device into the next free slot. */
-  plug(device: VirtioDevice): DeviceHost {
+  /**
+   * Plugs a device into the next free slot. The driver of a busy one rings without making its vCPU stop; for others that is not worth
+   * what it costs to have the kernel watch every queue.
+   */
+  plug(device: VirtioDevice, { isBusy = false }: { readonly isBusy?: boolean } = {}): DeviceHost {
     const slot = this.#hosts.length;
     if (slot >= VIRTIO_SLOTS) throw new RangeError(`A machine has ${VIRTIO_SLOTS} virtio slots`);
     const line = this.#owned.use(this.#vm.irqLine(gsi(VIRTIO_GSI_START + slot)));
@@ -54,7 +57,7 @@ export class VirtioSlots implements Disposable {
       defer: (task) => void setImmediate(task),
     });
     this.#owned.defer(() => host.reset());
-    for (const queue of device.queueSizes.keys()) this.#connectDoorbell(host, { slot, queue });
+    if (isBusy) for (const queue of device.queueSizes.keys()) this.#connectDoorbell(host, { slot, queue });
     this.#hosts.push(host);
     return host;
   }
