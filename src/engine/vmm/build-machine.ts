@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { MADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
 import { bootLinux } from "../../arch/x64/boot.ts";
 import type { X64EntryState } from "../../arch/x64/entry-state.ts";
-import { COM1_GSI, pmemStart, ramRegions } from "../../arch/x64/layout.ts";
+import { pmemStart, ramRegions } from "../../arch/x64/layout.ts";
 import { BalloonDevice } from "../../devices/balloon/device.ts";
 import { PmemDevice } from "../../devices/pmem/device.ts";
 import { RngDevice } from "../../devices/rng/device.ts";
 import { resetSerialState, serialStateWords } from "../../devices/serial/state.ts";
 import { VsockDevice } from "../../devices/vsock/device.ts";
-import { gsi, type IrqLine } from "../../hypervisor/irq-line.ts";
+import type { IrqLine } from "../../hypervisor/irq-line.ts";
 import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
 import type { Vm } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
@@ -136,7 +136,8 @@ function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnecte
 
 function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
-  const { vm, ram, vcpus } = undo.use(spareShells.take(config));
+  const shell = undo.use(spareShells.take(config));
+  const { vm, ram, vcpus, serialLine } = shell;
   clock.mark("make VM");
   if (source !== undefined) mapSavedRam(source.memory, ram);
   const rootImage = config.rootfs === undefined ? undefined : undo.use(mapRootImage(config.rootfs));
@@ -148,8 +149,9 @@ function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly
     release: (start, length) => releaseMemory(ram, { start, length }),
     ...(source && { state: source.state.balloon }),
   });
-  const slots = undo.use(new VirtioSlots(vm, watch));
-  slots.plug(vsock, { isBusy: true });
+  const slots = undo.use(new VirtioSlots(shell, watch));
+  // In the slot that has a doorbell: everything that a machine does goes through it.
+  slots.plug(vsock);
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   slots.plug(balloon);
   // Last: it is in no template, so that any image can follow one.
@@ -164,7 +166,6 @@ function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly
 
   const serialState = new SharedArrayBuffer(serialStateWords * 4);
   resetSerialState(new Int32Array(serialState));
-  const serialLine = vm.irqLine(gsi(COM1_GSI));
   clock.mark("plug devices");
   return { vm, ram, vcpus, slots, vsock, vsockSocket, balloon, serialLine, serialState };
 }
