@@ -44,8 +44,37 @@ const idle = [0xf4, 0xeb, 0xfd];
 /** next: inc qword [counterAt]; jmp next */
 const count = [0x48, 0xff, 0x04, 0x25, 0x00, 0x00, 0x20, 0x00, 0xeb, 0xf6];
 
-/** Says that its devices are at work by counting once, and then counts on or halts for ever. */
-export function driverKernel(then: "idle" | "count"): number[] {
+/** Asks the pmem device for a flush, waits for the answer, counts, and starts over. */
+function flush(): number[] {
+  const { descriptors, driver, device } = queuePlace(3, 0);
+  const [request, answer] = [0x32_8000, 0x32_8010];
+  const loop = [
+    ...[0x66, 0xff, 0x04, 0x25, ...little(driver + 2, 4)], // inc word [available index]
+    ...store32(virtioStart + 3 * slotStride + reg.notify, 0),
+    ...[0x66, 0x8b, 0x04, 0x25, ...little(driver + 2, 4)], // mov ax, [available index]
+    ...[0x66, 0x3b, 0x04, 0x25, ...little(device + 2, 4)], // wait: cmp ax, [used index]
+    ...[0x75, 0xf6], // jne wait
+    ...count.slice(0, 8),
+  ];
+  return [
+    ...store32(descriptors, request),
+    ...store32(descriptors + 8, 4),
+    // VIRTQ_DESC_F_NEXT, next: 1
+    ...store32(descriptors + 12, 0x1_0001),
+    ...store32(descriptors + 16, answer),
+    ...store32(descriptors + 24, 4),
+    // VIRTQ_DESC_F_WRITE
+    ...store32(descriptors + 28, 2),
+    ...loop,
+    ...[0xeb, 0x100 - loop.length - 2], // jmp to the loop's start
+  ];
+}
+
+/**
+ * Says that its devices are at work by counting once, and then halts for ever, counts on, or counts flushes of the pmem
+ * device.
+ */
+export function driverKernel(then: "idle" | "count" | "flush"): number[] {
   return [
     ...queueCounts.flatMap((queues, slot) => bringUp(slot, queues)),
     ...offer({ slot: 1, queue: 0 }, [{ address: randomBytesAt, length: 16 }]),
@@ -58,7 +87,7 @@ export function driverKernel(then: "idle" | "count"): number[] {
     ),
     ...serialRegisters(),
     ...store32(counterAt, 1),
-    ...(then === "idle" ? idle : count),
+    ...{ idle, count, flush: flush() }[then],
   ];
 }
 
