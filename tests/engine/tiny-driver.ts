@@ -20,7 +20,7 @@ const reg = {
 /** By slot: how many queues there are: vsock, rng, balloon, pmem. */
 const queueCounts = [3, 1, 5, 1];
 /** Every queue has as many entries as the smallest allows. */
-export const queueSize = 4;
+const queueSize = 4;
 
 /** Where a queue's three parts lie. */
 export function queuePlace(
