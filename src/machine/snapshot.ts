@@ -5,6 +5,7 @@ import { importSnapshotFile } from "../snapshot/host/import-snapshot.ts";
 import { SnapshotStore, type StoredSnapshot } from "../snapshot/host/snapshot-store.ts";
 import { foreignLabels, IMAGE_LABEL, kindOf } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
+import { sweepTemporary } from "../storage/temporary.ts";
 import type { LookupOptions, SnapshotInfo } from "./types.ts";
 
 /** What the store of snapshots can do. */
@@ -57,7 +58,8 @@ export interface SnapshotStoreFacade {
   remove(name: string, options?: LookupOptions): Promise<void>;
 
   /**
-   * Frees what no machine needs any more: snapshots of forks that have ended, and templates of other versions.
+   * Frees what no machine needs any more: snapshots of forks that have ended, templates of other versions, and what was
+   * left unfinished by processes that were killed.
    *
    * @param options `templates`: all templates that are not in use. They are made again when they are needed.
    *
@@ -135,6 +137,7 @@ export const Snapshot: SnapshotStoreFacade = {
 
   prune: async (options = {}) => {
     const store = storeOf(options);
+    await sweepTemporary(store.home);
     const removed: string[] = [];
     for (const { id, keyed, inUse, manifest } of await store.list()) {
       const kind = kindOf(manifest);
