@@ -3,6 +3,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import { SnapshotStore, type StoredSnapshot } from "../snapshot/host/snapshot-store.ts";
 import { foreignLabels, IMAGE_LABEL, kindOf } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
+import { sweepTemporary } from "../storage/temporary.ts";
 import type { LookupOptions, SnapshotInfo } from "./types.ts";
 
 /** What the store of snapshots can do. */
@@ -55,7 +56,8 @@ export interface SnapshotStoreFacade {
   remove(name: string, options?: LookupOptions): Promise<void>;
 
   /**
-   * Frees what no machine needs any more: snapshots of forks that have ended, and what was made for a state of things that is past.
+   * Frees what no machine needs any more: snapshots of forks that have ended, what was made for a state of things that is
+   * past, and what processes left unfinished when they were killed.
    *
    * @param options `templates`: all that can be made again when it is needed and is not in use: templates, and prepared
    * states without a name.
@@ -134,6 +136,7 @@ export const Snapshot: SnapshotStoreFacade = {
 
   prune: async (options = {}) => {
     const store = storeOf(options);
+    await sweepTemporary(store.home);
     const removed: string[] = [];
     for (const { id, names, keyed, inUse, manifest } of await store.list()) {
       const kind = kindOf(manifest);

@@ -32,6 +32,7 @@ export class DeviceHost implements TransportHooks {
   readonly #options: DeviceHostOptions;
   #queues: (VirtQueue | undefined)[] = [];
   #isActive = false;
+  #isHeld = false;
   #lastFault: string | undefined;
 
   constructor(device: VirtioDevice, options: DeviceHostOptions) {
@@ -73,8 +74,24 @@ export class DeviceHost implements TransportHooks {
   }
 
   /**
+   * From now on the device leaves the guest's memory as it is: it takes nothing from its queues, whoever wants something
+   * of it. Resolves when it has answered what it had taken before.
+   */
+  async hold(): Promise<void> {
+    this.#isHeld = true;
+    await this.device.settled?.();
+  }
+
+  /** It goes on with what has come together. */
+  release(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    for (const index of this.#queues.keys()) this.#again(index);
+  }
+
+  /**
    * What a restored device goes on from; of the transport alone, the device's own state is the device's to save. To be
-   * called with the processors paused and the device settled.
+   * called with the processors paused and the device held.
    */
   save(): TransportState {
     const busy = this.#queues.find((queue) => queue !== undefined && queue.outstanding > 0);
@@ -113,7 +130,7 @@ export class DeviceHost implements TransportHooks {
   }
 
   notify(queue: number): void {
-    if (!this.#isActive || this.#queues[queue] === undefined || this.#isBroken) return;
+    if (!this.#isActive || this.#queues[queue] === undefined || this.#isBroken || this.#isHeld) return;
     try {
       this.device.onQueue(queue);
     } catch (error) {
@@ -194,6 +211,7 @@ export class DeviceHost implements TransportHooks {
         eventIndex: (features & v.VIRTIO_F_EVENT_IDX) !== 0n,
         interrupt: () => this.#interrupt(v.INTERRUPT_USED_BUFFER),
         onFault: (reason) => this.#needsReset(`queue ${index}: ${reason}`),
+        isHeld: () => this.#isHeld,
       },
       position,
     );

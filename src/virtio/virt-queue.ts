@@ -28,6 +28,8 @@ export interface VirtQueueOptions {
   readonly interrupt: () => void;
   /** The driver broke the format: the device needs a reset. Called at most once. */
   readonly onFault: (reason: string) => void;
+  /** True: nothing is to be taken now, whatever waits. Default: never. */
+  readonly isHeld?: () => boolean;
 }
 
 /** Where a queue stands; with its set-up, all there is to save. */
@@ -73,7 +75,7 @@ export class VirtQueue {
 
   /** The next request, validated whole; undefined when there is none, and then the driver's next one will notify. */
   pop(): DescriptorChain | undefined {
-    if (this.#broken) return undefined;
+    if (this.#broken || this.#options.isHeld?.() === true) return undefined;
     try {
       if (this.#pending() === 0 && !this.#armNotification()) return undefined;
       // Section 2.7.13: an entry is the driver's again only when it has been used. So much for what devices have to hold.

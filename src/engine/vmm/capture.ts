@@ -5,7 +5,7 @@ import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
 import type { SnapshotWriter } from "../../snapshot/host/snapshot-writer.ts";
 import type { Sha256, SnapshotId } from "../../snapshot/manifest.ts";
 import type { CaptureRequest, GuestKernel } from "../engine.ts";
-import type { VmmMachine } from "./machine.ts";
+import type { PausedMachine, VmmMachine } from "./machine.ts";
 import { privatePages } from "./private-pages.ts";
 import type { ThisHost } from "./this-host.ts";
 
@@ -26,14 +26,12 @@ export async function captureMachine(
   { writer, host, kernel, parent }: CaptureContext,
   { components, labels, onResumed, durable }: CaptureRequest,
 ): Promise<SnapshotId> {
-  const paused = await machine.pause();
-  try {
+  const copy = async (paused: PausedMachine): Promise<PausedMachine> => {
     const candidates = parent === undefined ? undefined : privatePages(paused.ram);
     await writer.captureMemory(paused.content, { parent, candidates });
-  } finally {
-    machine.resume();
-    onResumed();
-  }
+    return paused;
+  };
+  const paused = await machine.whilePaused(copy).finally(onResumed);
   const identity = parent?.manifest ?? (await kernelIdentity(kernel));
   return await writer.finish({
     madeBy: { version: host.version, engine: host.engine, hypervisor: host.hypervisor },

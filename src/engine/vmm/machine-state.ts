@@ -26,11 +26,9 @@ export interface MachineState {
 const vmCodec = backendStateCodec("kvm", "vm");
 const vcpuCodec = backendStateCodec("kvm", "vcpu");
 
-/** Saves a machine whose vCPUs are paused. */
+/** Saves a machine whose vCPUs are paused, and whose devices are held. */
 export function saveMachine(built: BuiltMachine): SavedComponent[] {
   const vcpus = built.vcpus.map(({ index }) => built.vm.saveVcpu(index));
-  // Devices after the vCPUs, the VM last: what devices still had to deliver is then in its interrupt controllers.
-  built.slots.settle();
   const transports = built.slots.save();
   return [
     ...vcpus.map((state, instance) => saveComponent(vcpuCodec, state, { instance })),

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Connection } from "../../devices/vsock/connection.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import { leaseSnapshot } from "../../snapshot/host/lease.ts";
 import type { MemoryContent } from "../../snapshot/host/memory-content.ts";
 import { contentOfRegions } from "../../snapshot/host/memory-regions.ts";
 import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
@@ -82,6 +83,8 @@ export class VmmMachine implements EngineMachine {
   readonly #beginning: Beginning;
   #agent: Promise<Duplex>;
   #isKilled = false;
+  /** Work on the paused machine: its memory stays until it is done, also when the machine ends. */
+  #inspection: Promise<unknown> = Promise.resolve();
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
   static boot(
@@ -167,6 +170,16 @@ export class VmmMachine implements EngineMachine {
    */
   async pause(): Promise<PausedMachine> {
     await this.#pauseThreads();
+    try {
+      await this.#built.slots.hold();
+      return this.#save();
+    } catch (error) {
+      this.resume();
+      throw error;
+    }
+  }
+
+  #save(): PausedMachine {
     const { ram, slots, vm } = this.#built;
     const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
     return {
@@ -180,7 +193,26 @@ export class VmmMachine implements EngineMachine {
 
   /** Lets a paused machine go on. */
   resume(): void {
+    this.#built.slots.release();
     for (const thread of this.#threads) thread.resume();
+  }
+
+  /**
+   * Does something while the machine is paused, which goes on afterwards. Its memory is there to the end of the work, even
+   * where the machine is killed meanwhile.
+   */
+  async whilePaused<Value>(work: (paused: PausedMachine) => Promise<Value>): Promise<Value> {
+    const inspect = async (): Promise<Value> => {
+      const paused = await this.pause();
+      try {
+        return await work(paused);
+      } finally {
+        this.resume();
+      }
+    };
+    const inspection = inspect();
+    this.#inspection = inspection.catch(() => {});
+    return await inspection;
   }
 
   async reset(): Promise<void> {
@@ -197,7 +229,10 @@ export class VmmMachine implements EngineMachine {
 
   async capture(request: CaptureRequest): Promise<SnapshotId> {
     const { config, snapshot } = this.#beginning;
-    await using writer = await new SnapshotStore(new Home(config.home)).create();
+    const home = new Home(config.home);
+    // Of our own: the machine may end, and let go of it, before the copy is written.
+    await using _parent = snapshot === undefined ? undefined : leaseSnapshot(home, snapshot.id);
+    await using writer = await new SnapshotStore(home).create();
     const context = { writer, host: thisHost(config), kernel: config.kernel, parent: snapshot };
     return await captureMachine(this, context, request);
   }
@@ -237,6 +272,7 @@ export class VmmMachine implements EngineMachine {
   async #watch(): Promise<EngineExit> {
     const first = await Promise.race(this.#threads.map((thread) => thread.ended));
     await this.#stopThreads();
+    await this.#inspection;
     this.#built[Symbol.dispose]();
     return this.#explain(first);
   }

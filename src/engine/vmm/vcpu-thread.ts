@@ -29,6 +29,7 @@ export class VcpuThread {
   /** The thread is ours no more. */
   #hasEnded = false;
   #isTerminated = false;
+  #isStopping = false;
   #onPaused: (() => void) | undefined;
   #pauses = 0;
 
@@ -44,6 +45,7 @@ export class VcpuThread {
 
   /** Asks the thread to end; `ended` tells when it has. */
   stop(): void {
+    this.#isStopping = true;
     this.#setWish(WISH_STOP);
     this.#kick();
   }
@@ -56,17 +58,19 @@ export class VcpuThread {
     const paused = new Promise<void>((resolve) => {
       this.#onPaused = resolve;
     });
-    this.#setWish(WISH_PAUSE + this.#pauses++);
-    this.#kick();
+    if (!this.#isStopping) {
+      this.#setWish(WISH_PAUSE + this.#pauses++);
+      this.#kick();
+    }
     const gone = this.ended.then(() => {
       throw new SupermachineError("MACHINE_EXITED", "The machine ended while it was being paused");
     });
     await Promise.race([paused, gone]);
   }
 
-  /** Lets a paused vCPU go on. */
+  /** Lets a paused vCPU go on, unless it has been asked to end: it may not have seen that yet. */
   resume(): void {
-    this.#setWish(WISH_RUN);
+    if (!this.#isStopping) this.#setWish(WISH_RUN);
   }
 
   /** Ends the thread by force, wherever it is; for one that does not stop. */

@@ -69,9 +69,17 @@ export class VirtioSlots implements Disposable {
     return true;
   }
 
-  /** Lets every device take what its driver has announced; for a machine whose vCPUs are paused. */
-  settle(): void {
+  /**
+   * Lets every device finish what its driver has announced, and do nothing more until `release`: what the host has for the
+   * guest waits. For a machine whose vCPUs are paused.
+   */
+  async hold(): Promise<void> {
     for (const ring of this.#doorbells) ring();
+    await Promise.all(this.#hosts.map((host) => host.hold()));
+  }
+
+  release(): void {
+    for (const host of this.#hosts) host.release();
   }
 
   /** Names of the plugged devices, by slot. */
