@@ -12,14 +12,20 @@ import { measureExits } from "./exits.mjs";
 import { measureFiles } from "./files.mjs";
 import { prepareHome } from "./home.mjs";
 import { measureMemory } from "./memory.mjs";
+import { measurePool } from "./pool.mjs";
+import { measureRestore } from "./restore.mjs";
 import { measureN } from "./sample.mjs";
+import { measureStart } from "./start.mjs";
 
 const subjects = {
   convert: measureConversion,
   exits: measureExits,
+  restore: measureRestore,
   boot: measureBoot,
+  start: measureStart,
   exec: measureExec,
   files: measureFiles,
+  pool: measurePool,
   memory: measureMemory,
 };
 

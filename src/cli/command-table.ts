@@ -67,6 +67,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import("./commands/stats.ts")).stats,
   },
   {
+    name: "update",
+    summary: "Limit the memory of running machines",
+    group: "Machines",
+    load: async () => (await import("./commands/update.ts")).update,
+  },
+  {
     name: "snapshot",
     summary: "Keep a running machine as it is now",
     group: "Snapshots",

@@ -51,6 +51,7 @@ export interface GuestMachine extends AsyncDisposable {
     options: ForkOptions,
   ): Promise<Pick<GuestMachine, "id" | "name" | typeof Symbol.asyncDispose>[]>;
   reset(): Promise<void>;
+  limitMemory(memory: string): Promise<number>;
   stats(): Promise<MachineStats>;
   wait(): Promise<MachineExit>;
   stop(options?: StopOptions): Promise<MachineExit>;

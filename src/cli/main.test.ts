@@ -442,6 +442,15 @@ test("fork makes detached copies and prints their ids", async () => {
   });
 });
 
+test("update limits the memory of each machine, and has to be told what to change", async () => {
+  const { exitCode, calls } = await runFake(["update", "-m", "256m", "web"]);
+  assert.equal(exitCode, 0);
+  assert.deepEqual(calls[0], { name: "limitMemory", args: ["web", "256m"] });
+  const nothing = await runFake(["update", "web"]);
+  assert.equal(nothing.exitCode, 125);
+  assert.match(nothing.stderr, /--memory/);
+});
+
 test("reset does what it can and reports the rest", async () => {
   const { exitCode, stdout, stderr, calls } = await runFake(["reset", "web", "gone"]);
   assert.deepEqual([exitCode, stdout], [1, "web\n"]);

@@ -3,6 +3,7 @@ import type { GuestKernel } from "../kernel/guest-kernel.ts";
 import type { SnapshotManifest } from "../snapshot/manifest.ts";
 import type { SavedComponent } from "../snapshot/state-codec.ts";
 import type { Home } from "../storage/home.ts";
+import type { EnginePhase } from "./phase-clock.ts";
 
 export type { GuestKernel } from "../kernel/guest-kernel.ts";
 
@@ -85,6 +86,8 @@ export interface EngineTimings {
   readonly spawnedMs?: number;
   /** The guest's console said something for the first time; with a quiet kernel that may be late or never. */
   readonly consoleMs?: number;
+  /** What the start was made of, in order; on engines that can tell. */
+  readonly phases?: readonly EnginePhase[];
 }
 
 /** A started machine as its engine sees it. */
@@ -115,6 +118,13 @@ export interface EngineMachine extends AsyncDisposable {
    * its id. Throws `NO_SPACE`, `PERMISSION_DENIED`, `MACHINE_EXITED`.
    */
   capture?(request: CaptureRequest): Promise<string>;
+  /**
+   * Asks the guest to give up this much of its memory, in all, from now on; 0 gives everything back to it. On engines that
+   * can. The guest gives what it can spare, when it can.
+   */
+  requestMemory?(mebibytes: number): void;
+  /** How much of its memory the guest has given up, in MiB. */
+  givenMemory?(): number;
   /** How often the vCPUs left the guest, by kind; on engines that can tell. */
   exitCounts?(): Readonly<Record<string, number>>;
   /** The guest console's last lines, oldest first. */

@@ -6,7 +6,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import { readLine } from "../streams/host/read-line.ts";
 import { type ControlHello, longestLineBytes } from "./control-protocol.ts";
 import type { MachineRecord } from "./machine-record.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { MachineExit } from "./types.ts";
 
 /** What the control socket is asked for. */
@@ -48,6 +48,11 @@ export async function snapshotThroughMonitor(
   return String(await ask(record, { request: "snapshot", ...options }));
 }
 
+/** Has a machine's monitor limit its memory; resolves with the MiB that the guest has left. */
+export async function limitMemoryThroughMonitor(record: MachineRecord, limitMiB: number): Promise<number> {
+  return Number(await ask(record, { request: "memory", limitMiB }));
+}
+
 /** How often the vCPUs left the guest, by kind; undefined where the monitor cannot tell. */
 export async function exitsThroughMonitor(
   record: MachineRecord,
@@ -58,6 +63,7 @@ export async function exitsThroughMonitor(
 
 type OtherRequest =
   | { readonly request: "reset" | "exits" }
+  | { readonly request: "memory"; readonly limitMiB: number }
   | { readonly request: "signal"; readonly signal: number }
   | ({ readonly request: "snapshot" } & CaptureOptions);
 

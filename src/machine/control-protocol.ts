@@ -7,7 +7,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
  * - `{"supermachine":1,"channel":"agent"}`: answered by the line `{"ok":true}`; from then on the connection carries the
  *   agent protocol (docs/agent-protocol.md), the client being the host.
  * - `{"supermachine":1,"channel":"monitor","request":"stop","timeoutMs":10000}` ("wait", "kill", "signal",
- *   "reset", "snapshot", "exits"): answered by one line when it is done,
+ *   "reset", "memory", "snapshot", "exits"): answered by one line when it is done,
  *   `{"result":...}` or `{"error":...}` (an error's wire form), and the end of the connection.
  */
 export type ControlHello =
@@ -28,6 +28,12 @@ export type ControlHello =
       readonly channel: "monitor";
       readonly request: "signal";
       readonly signal: number;
+    }
+  | {
+      readonly supermachine: 1;
+      readonly channel: "monitor";
+      readonly request: "memory";
+      readonly limitMiB: number;
     }
   | {
       readonly supermachine: 1;
@@ -58,6 +64,12 @@ const helloSchema: v.GenericSchema<unknown, ControlHello> = v.union([
     channel: v.literal("monitor"),
     request: v.literal("signal"),
     signal: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)),
+  }),
+  v.object({
+    supermachine: v.literal(1),
+    channel: v.literal("monitor"),
+    request: v.literal("memory"),
+    limitMiB: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 24)),
   }),
   v.object({
     supermachine: v.literal(1),

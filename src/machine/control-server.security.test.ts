@@ -30,8 +30,10 @@ async function served(run: (path: string, asked: string[]) => Promise<void>): Pr
     asked.push("snapshot");
     return "0".repeat(64);
   };
+  const limitMemory = async () => 64;
   const ends = { wait: answer("wait"), stop: answer("stop"), kill: answer("kill") };
-  const server = await ControlServer.listen(path, { ...ends, signal, reset, snapshot, exits, attach });
+  const others = { signal, reset, limitMemory, snapshot, exits, attach };
+  const server = await ControlServer.listen(path, { ...ends, ...others });
   await run(path, asked);
   server.close();
 }

@@ -5,7 +5,7 @@ import { duplexTransport } from "../agent/transports/duplex.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import { readLine } from "../streams/host/read-line.ts";
 import { type ControlHello, longestLineBytes, parseHello } from "./control-protocol.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { MachineExit, StopOptions } from "./types.ts";
 
 /** More than anyone needs, and fewer than a process may open. */
@@ -21,6 +21,8 @@ export interface Controlled {
   kill(): Promise<MachineExit>;
   signal(number: number): Promise<void>;
   reset(): Promise<void>;
+  /** Resolves with the MiB that the guest has left. */
+  limitMemory(limitMiB: number): Promise<number>;
   /** Resolves with the snapshot's id. */
   snapshot(options: CaptureOptions): Promise<string>;
   /** How often the vCPUs left the guest, by kind; undefined where that is not known. */
@@ -95,9 +97,10 @@ async function serve(socket: Socket, machine: Controlled): Promise<void> {
 function perform(
   hello: Extract<ControlHello, { channel: "monitor" }>,
   machine: Controlled,
-): Promise<MachineExit | string | object | null> {
+): Promise<MachineExit | string | number | object | null> {
   if (hello.request === "exits") return Promise.resolve(machine.exits() ?? null);
   if (hello.request === "signal") return machine.signal(hello.signal).then(() => null);
+  if (hello.request === "memory") return machine.limitMemory(hello.limitMiB);
   if (hello.request === "reset") return machine.reset().then(() => null);
   if (hello.request === "snapshot") return machine.snapshot({ kind: hello.kind, labels: hello.labels });
   if (hello.request === "stop") return machine.stop({ timeoutMs: hello.timeoutMs });

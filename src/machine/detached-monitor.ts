@@ -6,7 +6,7 @@ import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { Home } from "../storage/home.ts";
 import { aborted } from "./boot-limit.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import type { MonitorJob } from "./monitor.ts";
+import type { MonitorJob } from "./monitor-job.ts";
 import type { EngineName } from "./types.ts";
 
 /** What the monitor's process is told, once, when it has started. */

@@ -38,6 +38,7 @@ const link: MachineLink = {
   signal: () => assert.fail(),
   reset: () => assert.fail(),
   snapshot: () => assert.fail(),
+  limitMemory: () => assert.fail(),
   logs: () => assert.fail(),
   remove: () => assert.fail(),
   close: () => {},

@@ -4,7 +4,8 @@ import type { GuestDefaults } from "./guest-command.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { readLog } from "./machine-log.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import type { CaptureOptions, Monitor } from "./monitor.ts";
+import type { Monitor } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /** A machine whose monitor is in this process. */
@@ -74,6 +75,10 @@ export class LocalLink implements MachineLink {
 
   snapshot(options: CaptureOptions): Promise<string> {
     return this.#monitor.snapshot(options);
+  }
+
+  limitMemory(limitMiB: number): Promise<number> {
+    return this.#monitor.limitMemory(limitMiB);
   }
 
   logs(options: LogOptions): AsyncIterable<LogEntry> {

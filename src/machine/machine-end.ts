@@ -30,6 +30,13 @@ export function notRunning({ name, state, exit }: MachineInfo): SupermachineErro
   });
 }
 
+/** The error for what a machine's engine has no means for. */
+export function engineCannot({ name, engine }: MachineInfo, verb: string): SupermachineError {
+  return new SupermachineError("UNSUPPORTED", `The engine '${engine}' cannot ${verb} the machine '${name}'`, {
+    hint: "Use the engine 'vmm'",
+  });
+}
+
 /** The error for a machine that ended before its agent answered. */
 export function bootError(exit: EngineExit): SupermachineError {
   if (exit.kind === "panic")

@@ -1,6 +1,6 @@
 import type { Agent } from "../agent/requests.ts";
 import type { GuestDefaults } from "./guest-command.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /**
@@ -31,6 +31,8 @@ export interface MachineLink {
   reset(): Promise<void>;
   /** Makes a snapshot and resolves with its id. */
   snapshot(options: CaptureOptions): Promise<string>;
+  /** See `Machine.limitMemory`. */
+  limitMemory(limitMiB: number): Promise<number>;
   logs(options: LogOptions): AsyncIterable<LogEntry>;
   /** Deletes what is left of a machine that has ended. */
   remove(): Promise<void>;

@@ -7,6 +7,7 @@ import { MachineFiles } from "./machine-files.ts";
 import type { MachineLink } from "./machine-link.ts";
 import { isLive } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
+import { parseMemory } from "./memory-size.ts";
 import { LeasedLink } from "./pool/leased-link.ts";
 import { openForward } from "./port-forward.ts";
 import type {
@@ -307,6 +308,27 @@ export class Machine implements AsyncDisposable {
    */
   async reset(): Promise<void> {
     await this.#link.reset();
+  }
+
+  /**
+   * Takes memory from the running guest, down to this limit, and gives it back to the host; a higher limit returns it.
+   * The guest gives up what it can spare. Of what it frees by itself the host gets most back without being asked.
+   *
+   * @param memory As in `MachineOptions.memory`, at most what the machine was made with.
+   * @returns MiB that the guest has left, after at most five seconds.
+   * @throws SupermachineError `INVALID_ARGUMENT`, `UNSUPPORTED` on engines that cannot, `MACHINE_NOT_RUNNING`.
+   *
+   * @example
+   * ```ts
+   * import { Machine } from "supermachine";
+   *
+   * await using machine = await Machine.create("busybox", { memory: "512MiB" });
+   * console.log(await machine.limitMemory("256MiB")); // 256
+   * console.log(await machine.limitMemory("512MiB")); // 512
+   * ```
+   */
+  async limitMemory(memory: number | string): Promise<number> {
+    return await this.#link.limitMemory(parseMemory(memory));
   }
 
   /**

@@ -1,40 +1,33 @@
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Agent, AgentTransport, ExecExit } from "../agent/requests.ts";
-import type { Engine, EngineExit, EngineMachine, GuestKernel, MachineOrigin } from "../engine/engine.ts";
+import type { Engine, EngineExit, EngineMachine } from "../engine/engine.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { IMAGE_LABEL, KIND_LABEL, ROOTFS_LABEL, type SnapshotKind } from "../snapshot/labels.ts";
-import { saveComponent } from "../snapshot/state-codec.ts";
 import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import { aborted, BootLimit } from "./boot-limit.ts";
+import { captureFrozen } from "./capture-frozen.ts";
 import { ControlServer } from "./control-server.ts";
 import { freshIdentity } from "./guest-identity.ts";
 import { signalName } from "./guest-signals.ts";
-import { bootError, exitError, isConnectionLoss, notRunning, panicLine, within } from "./machine-end.ts";
+import { limitGuestMemory } from "./limit-memory.ts";
+import {
+  bootError,
+  engineCannot,
+  exitError,
+  isConnectionLoss,
+  notRunning,
+  panicLine,
+  within,
+} from "./machine-end.ts";
 import { MachineLog } from "./machine-log.ts";
 import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
 import { MainCommand } from "./main-command.ts";
+import type { CaptureOptions, MonitorJob } from "./monitor-job.ts";
 import { openForward } from "./port-forward.ts";
 import { identifyProcess } from "./process-identity.ts";
-import { type SavedMachine, savedMachineCodec } from "./saved-machine.ts";
+import type { SavedMachine } from "./saved-machine.ts";
 import type { Forward, MachineExit, MachineInfo, PhaseTiming, PublishedPort, StopOptions } from "./types.ts";
-
-/** Everything that is needed to start a machine whose image, kernel and record exist: plain data. */
-export interface MonitorJob {
-  readonly record: MachineRecord;
-  readonly architecture: "x64" | "arm64";
-  /** Path of the EROFS image. */
-  readonly rootfs: string;
-  readonly volumes: readonly string[];
-  readonly kernel: GuestKernel;
-  /** Root folder of the home. */
-  readonly home: string;
-  readonly origin: MachineOrigin;
-  /** The main command of the machine that the snapshot was made of, which goes on. */
-  readonly main?: SavedMachine["main"];
-  readonly bootTimeoutMs: number;
-}
 
 /** What a monitor works with; the tests have doubles. */
 export interface MonitorParts {
@@ -47,15 +40,6 @@ export interface MonitorParts {
 const defaultStopTimeoutMs = 10_000;
 /** A guest that has lost its agent is mostly about to be reported as panicked or gone. */
 const lostAgentGraceMs = 3_000;
-/** The kernel freezes what it can reach in milliseconds; a process in the middle of a long system call takes its time. */
-const freezeTimeoutMs = 10_000;
-
-/** What is asked of a monitor's `snapshot`. */
-export interface CaptureOptions {
-  /** "fork": for copies that are made at once, and not kept. */
-  readonly kind: Exclude<SnapshotKind, "template">;
-  readonly labels: Readonly<Record<string, string>>;
-}
 
 /**
  * Runs one machine: boots it, serves its control socket and published ports, runs its main command, and writes down how
@@ -114,7 +98,7 @@ export class Monitor {
       const guest = await startEngine(job, parts);
       monitor = new Monitor(job, parts, guest, forwards);
       await monitor.#recordProcesses();
-      monitor.#addTiming("engine", startedAt);
+      monitor.#addTiming("engine", startedAt, guest.timings?.phases);
     } catch (error) {
       await Promise.all(forwards.map((forward) => forward.close()));
       throw error;
@@ -254,7 +238,7 @@ export class Monitor {
   async reset(): Promise<void> {
     const guest = this.#guest;
     const hub = this.#hub;
-    if (guest.reset === undefined) throw cannot(this.info, "reset");
+    if (guest.reset === undefined) throw engineCannot(this.info, "reset");
     if (hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
     using limit = new BootLimit(guest, { timeoutMs: this.#job.bootTimeoutMs });
     await limit.race(
@@ -279,33 +263,17 @@ export class Monitor {
    */
   async snapshot(options: CaptureOptions): Promise<string> {
     const guest = this.#guest;
-    if (guest.capture === undefined) throw cannot(this.info, "make snapshots of");
+    if (guest.capture === undefined) throw engineCannot(this.info, "make snapshots of");
     const agent = this.agent();
-    return await this.#exclusively(async () => {
-      await agent.freeze({ timeoutMs: freezeTimeoutMs });
-      let thawed: Promise<unknown> | undefined;
-      const thaw = (): void => {
-        thawed ??= agent.thaw().catch(() => undefined);
-      };
-      try {
-        return (
-          (await guest.capture?.({
-            components: [saveComponent(savedMachineCodec, await this.#savedMachine())],
-            labels: {
-              ...options.labels,
-              [KIND_LABEL]: options.kind,
-              [IMAGE_LABEL]: this.info.image,
-              [ROOTFS_LABEL]: basename(this.#job.rootfs),
-            },
-            durable: options.kind !== "fork",
-            onResumed: thaw,
-          })) ?? ""
-        );
-      } finally {
-        thaw();
-        await thawed;
-      }
-    });
+    return await this.#exclusively(async () =>
+      captureFrozen({ guest, agent }, { ...options, saved: await this.#savedMachine() }),
+    );
+  }
+
+  /** See `Machine.limitMemory`; resolves with what the guest has left. */
+  async limitMemory(limitMiB: number): Promise<number> {
+    if (this.info.exit !== undefined) throw notRunning(this.info);
+    return await limitGuestMemory(this.#guest, this.info, limitMiB);
   }
 
   async #savedMachine(): Promise<SavedMachine> {
@@ -329,10 +297,11 @@ export class Monitor {
   }
 
   /** Returns the time, where the next phase starts. */
-  #addTiming(phase: PhaseTiming["phase"], startedAt: number): number {
+  #addTiming(phase: PhaseTiming["phase"], startedAt: number, parts?: PhaseTiming["parts"]): number {
     const now = performance.now();
     const { timings } = this.#record.info;
-    this.#record = withInfo(this.#record, { timings: [...timings, { phase, ms: now - startedAt }] });
+    const timing = { phase, ms: now - startedAt, ...(parts === undefined ? {} : { parts }) };
+    this.#record = withInfo(this.#record, { timings: [...timings, timing] });
     return now;
   }
 
@@ -445,12 +414,6 @@ export class Monitor {
       ...(vsockSocket === undefined ? {} : { vsockSocket }),
     });
   }
-}
-
-function cannot({ name, engine }: MachineInfo, verb: string): SupermachineError {
-  return new SupermachineError("UNSUPPORTED", `The engine '${engine}' cannot ${verb} the machine '${name}'`, {
-    hint: "Use the engine 'vmm'",
-  });
 }
 
 async function publish(ports: readonly PublishedPort[], agent: () => Agent): Promise<Forward[]> {

@@ -6,6 +6,7 @@ import {
   askMonitor,
   type ControlRequest,
   exitsThroughMonitor,
+  limitMemoryThroughMonitor,
   openRemoteAgent,
   resetThroughMonitor,
   signalThroughMonitor,
@@ -18,7 +19,7 @@ import type { MachineLink } from "./machine-link.ts";
 import { readLog } from "./machine-log.ts";
 import { isLive, type MachineRecord } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import type { CaptureOptions } from "./monitor.ts";
+import type { CaptureOptions } from "./monitor-job.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "./types.ts";
 
 /** A monitor that was asked to kill its machine and has not done so by then is killed itself. */
@@ -118,6 +119,10 @@ export class RemoteLink implements MachineLink {
 
   async snapshot(options: CaptureOptions): Promise<string> {
     return await snapshotThroughMonitor(await this.#live(), options);
+  }
+
+  async limitMemory(limitMiB: number): Promise<number> {
+    return await limitMemoryThroughMonitor(await this.#live(), limitMiB);
   }
 
   async *logs(options: LogOptions): AsyncGenerator<LogEntry> {

@@ -1,7 +1,5 @@
 import { resolve } from "node:path";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import { exportSnapshotFile } from "../snapshot/host/export-snapshot.ts";
-import { importSnapshotFile } from "../snapshot/host/import-snapshot.ts";
 import { SnapshotStore, type StoredSnapshot } from "../snapshot/host/snapshot-store.ts";
 import { foreignLabels, IMAGE_LABEL, kindOf } from "../snapshot/labels.ts";
 import { Home } from "../storage/home.ts";
@@ -161,12 +159,14 @@ export const Snapshot: SnapshotStoreFacade = {
   export: async (name, file, options = {}) => {
     const store = storeOf(options);
     await using lease = await store.use(await store.find(name), { verify: "full" });
+    const { exportSnapshotFile } = await import("../snapshot/host/export-snapshot.ts");
     const compression = options.compress === true ? "gzip" : "none";
     await exportSnapshotFile(lease.snapshot, resolve(file), { compression });
   },
 
   import: async (file, options = {}) => {
     const store = storeOf(options);
+    const { importSnapshotFile } = await import("../snapshot/host/import-snapshot.ts");
     const id = await importSnapshotFile(resolve(file), { home: store.home });
     if (options.name !== undefined) await store.name(id, options.name);
     return await inspectIn(store, id);

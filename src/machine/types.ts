@@ -248,6 +248,8 @@ export interface MachineInfo {
 export interface PhaseTiming {
   readonly phase: "snapshot" | "image" | "rootfs" | "kernel" | "engine" | "agent" | "setup" | "first exec";
   readonly ms: number;
+  /** What it was made of, one after the other, where that is known. */
+  readonly parts?: readonly { readonly name: string; readonly ms: number }[];
 }
 
 /** Options of `exec`, `run` and `shell`. */

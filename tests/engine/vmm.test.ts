@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { EngineConfig } from "../../src/engine/engine.ts";
+import { PhaseClock } from "../../src/engine/phase-clock.ts";
 import { bootMachine } from "../../src/engine/vmm/build-machine.ts";
 import { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { startVcpuThreads } from "../../src/engine/vmm/vcpu-threads.ts";
@@ -95,7 +96,7 @@ describe("a machine of the vmm engine", { skip }, () => {
 
   test("a vCPU thread that is ended by force ends the machine as failed, and leaks nothing", async () => {
     const before = await settled();
-    const built = bootMachine(config("idle", { cpus: 2 }), watch);
+    const built = bootMachine(config("idle", { cpus: 2 }), watch, new PhaseClock());
     const threads = startVcpuThreads(built, { onConsole: () => {} });
     await new Promise((resolve) => setTimeout(resolve, 200));
     threads[0]?.terminate();
@@ -120,7 +121,7 @@ describe("a machine of the vmm engine", { skip }, () => {
   });
 
   test("a thread whose vCPU failed, or that was ended by force, runs no other", async () => {
-    const built = bootMachine(config("idle", { cpus: 3 }), watch);
+    const built = bootMachine(config("idle", { cpus: 3 }), watch, new PhaseClock());
     const [first, ...others] = built.vcpus;
     const broken = { ...built, vcpus: [{ ...first, fd: 9999 } as unknown as VcpuTicket, ...others] };
     const threads = startVcpuThreads(broken, { onConsole: () => {} });

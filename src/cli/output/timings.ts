@@ -10,7 +10,13 @@ export function formatTimings(
   about: { info: Pick<MachineInfo, "engine" | "accelerator" | "exits">; totalMs: number },
 ): string {
   const { info, totalMs } = about;
-  const rows = [...timings.map(({ phase, ms }) => [phase, ms] as const), ["total", totalMs] as const];
+  const rows = [
+    ...timings.flatMap(({ phase, ms, parts = [] }) => [
+      [phase, ms] as const,
+      ...parts.map((part) => [`  ${part.name}`, part.ms] as const),
+    ]),
+    ["total", totalMs] as const,
+  ];
   const width = Math.max(...rows.map(([phase]) => phase.length));
   const engine = info.accelerator === undefined ? info.engine : `${info.engine} (${info.accelerator})`;
   return [

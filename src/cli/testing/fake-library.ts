@@ -242,6 +242,10 @@ function fakeMachine(state: FakeState, info: MachineInfo): GuestMachine {
       );
     },
     reset: async () => record("reset", info.name),
+    limitMemory: async (memory) => {
+      record("limitMemory", info.name, memory);
+      return 256;
+    },
     stats: async () => ({ cpuMs: 61_000, memoryBytes: 64e6, guestMemoryBytes: 16e6, memoryMiB: 256 }),
     wait: async () => state.exit,
     stop: async (options) => {

@@ -3,27 +3,28 @@ import { join } from "node:path";
 import { MADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
 import { bootLinux } from "../../arch/x64/boot.ts";
 import type { X64EntryState } from "../../arch/x64/entry-state.ts";
-import { COM1_GSI, pmemStart, ramRegions } from "../../arch/x64/layout.ts";
+import { pmemStart, ramRegions } from "../../arch/x64/layout.ts";
 import { BalloonDevice } from "../../devices/balloon/device.ts";
 import { PmemDevice } from "../../devices/pmem/device.ts";
 import { RngDevice } from "../../devices/rng/device.ts";
 import { resetSerialState, serialStateWords } from "../../devices/serial/state.ts";
 import { VsockDevice } from "../../devices/vsock/device.ts";
-import { gsi, type IrqLine } from "../../hypervisor/irq-line.ts";
+import type { IrqLine } from "../../hypervisor/irq-line.ts";
 import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
 import type { Vm } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { gpa } from "../../memory/address.ts";
 import type { MemoryRun } from "../../snapshot/memory-runs.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
-import { Mapping } from "../../sys/linux/mapping.ts";
 import type { EngineConfig } from "../engine.ts";
+import type { PhaseClock } from "../phase-clock.ts";
 import { openBootFile } from "./boot-file.ts";
 import { kernelCommandLine } from "./guest-devices.ts";
-import { hypervisor } from "./hypervisor.ts";
+import type { RamPiece } from "./machine-shell.ts";
 import type { MachineState } from "./machine-state.ts";
 import { mapRootImage } from "./root-image.ts";
 import { mapSavedRam } from "./saved-ram.ts";
+import { spareShells } from "./spare-shells.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
 import { VsockSocket, vsockSocketName } from "./vsock-socket.ts";
 
@@ -42,13 +43,6 @@ export interface BuiltMachine extends Disposable {
   readonly balloon: BalloonDevice;
   readonly serialLine: IrqLine;
   readonly serialState: SharedArrayBuffer;
-}
-
-/** A piece of guest RAM, and the memory behind it. */
-export interface RamPiece {
-  /** Guest-physical. */
-  readonly start: number;
-  readonly mapping: Mapping;
 }
 
 /** What the vCPUs begin with. */
@@ -75,9 +69,9 @@ export type MachineShape = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: st
 const guestCid = 3;
 
 /** The recipe from a configuration to a machine that is about to boot. What fails undoes what was done. */
-export function bootMachine(config: MachineShape, watch: DescriptorWatch): BuiltMachine {
+export function bootMachine(config: MachineShape, watch: DescriptorWatch, clock: PhaseClock): BuiltMachine {
   using undo = new DisposalStack();
-  const parts = assemble(config, { watch, undo });
+  const parts = assemble(config, { watch, undo, clock });
   using kernel = openBootFile(config.kernel.image);
   using initramfs = openBootFile(config.kernel.initramfs);
   const entry = bootLinux(parts.vm.memory, {
@@ -88,6 +82,7 @@ export function bootMachine(config: MachineShape, watch: DescriptorWatch): Built
     commandLine: kernelCommandLine(),
     slots: VirtioSlots.layout(),
   });
+  clock.mark("load kernel");
   return finish(parts, { kind: "boot", entry }, undo);
 }
 
@@ -96,10 +91,12 @@ export function restoreMachine(
   config: MachineShape,
   watch: DescriptorWatch,
   source: RestoreSource,
+  clock: PhaseClock,
 ): BuiltMachine {
   using undo = new DisposalStack();
-  const parts = assemble(config, { watch, undo, source });
+  const parts = assemble(config, { watch, undo, clock, source });
   putState(parts, source);
+  clock.mark("restore state");
   return finish(parts, { kind: "restored" }, undo);
 }
 
@@ -108,6 +105,7 @@ type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
 interface Assembly {
   readonly watch: DescriptorWatch;
   readonly undo: DisposalStack;
+  readonly clock: PhaseClock;
   readonly source?: RestoreSource;
 }
 
@@ -136,14 +134,14 @@ function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnecte
   if (wasConnected) vsock.resetConnections();
 }
 
-function assemble(config: MachineShape, { watch, undo, source }: Assembly): Parts {
+function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
-  // Mappings first: they are released last, when no vCPU and no device can reach them.
-  const ram = mapRam(memoryBytes, source);
-  for (const { mapping } of ram) undo.use(mapping);
+  const shell = undo.use(spareShells.take(config));
+  const { vm, ram, vcpus, serialLine } = shell;
+  clock.mark("make VM");
+  if (source !== undefined) mapSavedRam(source.memory, ram);
   const rootImage = config.rootfs === undefined ? undefined : undo.use(mapRootImage(config.rootfs));
-  const vm = undo.use(hypervisor.createVm());
-  for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
+  clock.mark("map memory");
 
   const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
   const balloon = new BalloonDevice({
@@ -151,14 +149,15 @@ function assemble(config: MachineShape, { watch, undo, source }: Assembly): Part
     release: (start, length) => releaseMemory(ram, { start, length }),
     ...(source && { state: source.state.balloon }),
   });
-  const slots = undo.use(new VirtioSlots(vm, watch));
+  const slots = undo.use(new VirtioSlots(shell, watch));
+  // In the slot that has a doorbell: everything that a machine does goes through it.
   slots.plug(vsock);
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   slots.plug(balloon);
   // Last: it is in no template, so that any image can follow one.
   if (rootImage !== undefined) {
     const start = pmemStart(memoryBytes);
-    vm.addMemory(gpa(start), rootImage, { readOnly: true });
+    undo.use(vm.addMemory(gpa(start), rootImage, { readOnly: true }));
     slots.plug(new PmemDevice({ start, length: rootImage.length }));
   }
   undo.defer(() => vsock.close());
@@ -167,23 +166,13 @@ function assemble(config: MachineShape, { watch, undo, source }: Assembly): Part
 
   const serialState = new SharedArrayBuffer(serialStateWords * 4);
   resetSerialState(new Int32Array(serialState));
-  const serialLine = vm.irqLine(gsi(COM1_GSI));
-  const vcpus = Array.from({ length: config.cpus }, (_, index) => vm.createVcpu(index));
+  clock.mark("plug devices");
   return { vm, ram, vcpus, slots, vsock, vsockSocket, balloon, serialLine, serialState };
 }
 
 function finish(parts: Parts, start: MachineStart, undo: DisposalStack): BuiltMachine {
   const owned = undo.move();
   return { ...parts, start, [Symbol.dispose]: () => owned[Symbol.dispose]() };
-}
-
-function mapRam(memoryBytes: number, source: RestoreSource | undefined): RamPiece[] {
-  const regions = ramRegions(memoryBytes);
-  const mappings =
-    source === undefined
-      ? regions.map(({ length }) => Mapping.anonymous(length))
-      : mapSavedRam(source.memory, regions);
-  return mappings.map((mapping, index) => ({ start: regions[index]?.start ?? 0, mapping }));
 }
 
 /** Gives pages of RAM back to the host; the guest finds zeros, or what was saved, when it touches them again. */

@@ -2,8 +2,10 @@ import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions } from "../engine.ts";
+import { PhaseClock } from "../phase-clock.ts";
 import { VmmMachine } from "./machine.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
+import { spareShells } from "./spare-shells.ts";
 import { useTemplate } from "./template.ts";
 import { thisHost } from "./this-host.ts";
 import { isKnownUsable, rememberUsable } from "./usable-kvm.ts";
@@ -40,13 +42,14 @@ export const vmmEngine: Engine = {
   unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),
 
   async start(config: EngineConfig): Promise<EngineMachine> {
-    switch (config.origin.kind) {
-      case "boot":
-        return VmmMachine.boot(config, watch);
-      case "template":
-        return await restoreSnapshot(config, watch, await useTemplate(config, watch));
-      case "snapshot":
-        return await restoreSnapshot(config, watch, await useSnapshot(config));
-    }
+    spareShells.expectMore(config);
+    const clock = new PhaseClock();
+    const { origin } = config;
+    if (origin.kind === "boot") return VmmMachine.boot(config, watch, clock);
+    const lease = await (origin.kind === "template"
+      ? useTemplate(config, watch)
+      : useSnapshot(config, origin.id));
+    clock.mark("open snapshot");
+    return await restoreSnapshot(config, { watch, lease, clock });
   },
 };

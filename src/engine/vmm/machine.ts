@@ -18,12 +18,12 @@ import type {
   GuestDevices,
   MachineOrigin,
 } from "../engine.ts";
+import { PhaseClock } from "../phase-clock.ts";
 import { agentStream } from "./agent-stream.ts";
 import {
   type BuiltMachine,
   bootMachine,
   type MachineShape,
-  type RamPiece,
   type RestoreSource,
   resetMachine,
   restoreMachine,
@@ -32,6 +32,7 @@ import {
 import { captureMachine } from "./capture.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
+import type { RamPiece } from "./machine-shell.ts";
 import { saveMachine } from "./machine-state.ts";
 import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
@@ -54,11 +55,15 @@ interface Beginning {
   readonly config: MachineShape;
   /** When, on the clock of `performance.now`. */
   readonly started: number;
+  readonly clock: PhaseClock;
   readonly origin: MachineOrigin["kind"];
   /** What it was restored from: the snapshot, and the state in it. */
   readonly snapshot?: OpenedSnapshot | undefined;
   readonly saved?: SavedState;
 }
+
+/** A balloon counts in pages of 4 KiB, whatever the guest's are. */
+const pagesPerMebibyte = 256;
 
 /** How long a vCPU's thread may take to stop before it is ended by force; it takes well below a millisecond. */
 const stopGraceMs = 5000;
@@ -79,9 +84,14 @@ export class VmmMachine implements EngineMachine {
   #isKilled = false;
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
-  static boot(config: MachineShape, watch: DescriptorWatch): VmmMachine {
+  static boot(
+    config: MachineShape,
+    watch: DescriptorWatch,
+    clock: PhaseClock = new PhaseClock(),
+  ): VmmMachine {
     const started = performance.now();
-    return VmmMachine.#start(bootMachine(config, watch), { config, started, origin: "boot" });
+    const built = bootMachine(config, watch, clock);
+    return VmmMachine.#start(built, { config, started, clock, origin: "boot" });
   }
 
   /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
@@ -89,12 +99,13 @@ export class VmmMachine implements EngineMachine {
     config: MachineShape,
     watch: DescriptorWatch,
     source: RestoreSource & Pick<Beginning, "origin" | "snapshot">,
+    clock: PhaseClock = new PhaseClock(),
   ): VmmMachine {
     const started = performance.now();
     const { origin, snapshot, state, wasConnected } = source;
-    const built = restoreMachine(config, watch, source);
+    const built = restoreMachine(config, watch, source, clock);
     const saved = { state, wasConnected };
-    return VmmMachine.#start(built, { config, started, origin, snapshot, saved });
+    return VmmMachine.#start(built, { config, started, clock, origin, snapshot, saved });
   }
 
   static #start(built: BuiltMachine, from: Beginning): VmmMachine {
@@ -118,6 +129,7 @@ export class VmmMachine implements EngineMachine {
         this.#console.push(bytes);
       },
     });
+    beginning.clock.mark("start vCPUs");
     this.#timings.spawnedMs = performance.now() - started;
     this.exited = this.#watch();
     this.#agent = this.#connectAgent();
@@ -128,7 +140,7 @@ export class VmmMachine implements EngineMachine {
   }
 
   get timings(): EngineTimings {
-    return { ...this.#timings };
+    return { ...this.#timings, phases: this.#beginning.clock.phases };
   }
 
   exitCounts(): ExitCounts {
@@ -188,6 +200,14 @@ export class VmmMachine implements EngineMachine {
     await using writer = await new SnapshotStore(new Home(config.home)).create();
     const context = { writer, host: thisHost(config), kernel: config.kernel, parent: snapshot };
     return await captureMachine(this, context, request);
+  }
+
+  requestMemory(mebibytes: number): void {
+    this.#built.balloon.requestPages(mebibytes * pagesPerMebibyte);
+  }
+
+  givenMemory(): number {
+    return this.#built.balloon.gauges.actualPages / pagesPerMebibyte;
   }
 
   async #pauseThreads(): Promise<void> {

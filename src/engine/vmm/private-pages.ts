@@ -1,7 +1,7 @@
 // Which pages of a private mapping are its own: Documentation/admin-guide/mm/pagemap.rst.
 import { closeSync, openSync, readSync } from "node:fs";
 import { PageMap, pageLength } from "../../snapshot/page-map.ts";
-import type { RamPiece } from "./build-machine.ts";
+import type { RamPiece } from "./machine-shell.ts";
 
 /** One 64-bit word per page of the address space. */
 const entryLength = 8;

@@ -1,18 +1,19 @@
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { type SnapshotLease, SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
 import { kindOf } from "../../snapshot/labels.ts";
+import type { SnapshotId } from "../../snapshot/manifest.ts";
 import { mismatchedSnapshot } from "../../snapshot/snapshot-error.ts";
 import { Home } from "../../storage/home.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { EngineConfig } from "../engine.ts";
+import type { PhaseClock } from "../phase-clock.ts";
 import { VmmMachine } from "./machine.ts";
 import { loadMachineState } from "./machine-state.ts";
 import { thisHost } from "./this-host.ts";
 
 /** The snapshot that a configuration names, found whole and fit for this host. @throws SupermachineError `SNAPSHOT_MISMATCH` and others. */
-export async function useSnapshot(config: EngineConfig): Promise<SnapshotLease> {
+export async function useSnapshot(config: EngineConfig, id: SnapshotId): Promise<SnapshotLease> {
   const store = new SnapshotStore(new Home(config.home));
-  const id = config.origin.kind === "snapshot" ? config.origin.id : "";
   const lease = await store.use(id);
   const reason = checkFits(lease.snapshot.manifest, thisHost(config));
   if (reason === undefined) return lease;
@@ -23,8 +24,7 @@ export async function useSnapshot(config: EngineConfig): Promise<SnapshotLease> 
 /** A machine that goes on from a snapshot, which stays leased until the machine has ended. */
 export async function restoreSnapshot(
   config: EngineConfig,
-  watch: DescriptorWatch,
-  lease: SnapshotLease,
+  { watch, lease, clock }: { watch: DescriptorWatch; lease: SnapshotLease; clock: PhaseClock },
 ): Promise<VmmMachine> {
   try {
     const { snapshot } = lease;
@@ -32,14 +32,16 @@ export async function restoreSnapshot(
     // What was added by whoever asked for the snapshot is not ours.
     const components = snapshot.components.filter(({ id }) => !id.startsWith("machine"));
     const origin = config.origin.kind === "snapshot" ? "snapshot" : "template";
-    const machine = VmmMachine.restore(config, watch, {
+    const source = {
       // A template is made when the agent's only connection has ended.
       wasConnected: origin === "snapshot",
       state: loadMachineState(components, { cpus, slots: slots.length }),
       memory: snapshot.memory,
       snapshot,
       origin,
-    });
+    } as const;
+    clock.mark("read state");
+    const machine = VmmMachine.restore(config, watch, source, clock);
     machine.exited.then(() => letGo(config, lease)).catch(() => {});
     return machine;
   } catch (error) {

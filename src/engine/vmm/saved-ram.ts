@@ -1,37 +1,23 @@
 import { MAP_PRIVATE, O_RDONLY, PROT_READ, PROT_WRITE } from "../../abi/linux.x64.generated.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
-import { mappingsOfRegions, type RamRegion, type RegionMapping } from "../../snapshot/host/memory-regions.ts";
+import { mappingsOfRegions, type RegionMapping } from "../../snapshot/host/memory-regions.ts";
 import type { MemoryRun } from "../../snapshot/memory-runs.ts";
 import { type OwnedFd, open } from "../../sys/linux/file.ts";
-import { Mapping } from "../../sys/linux/mapping.ts";
+import type { MapOptions } from "../../sys/linux/mapping.ts";
+import type { RamPiece } from "./machine-shell.ts";
 
 /**
- * Maps a saved memory, one mapping per region of RAM. Nothing is read: a page comes from its file when it is first
- * touched, and becomes this machine's own when it is first written.
+ * Puts a saved memory in place of empty RAM. Nothing is read: a page comes from its file when it is first touched, and
+ * becomes this machine's own when it is first written.
  */
-export function mapSavedRam(runs: readonly MemoryRun[], regions: readonly RamRegion[]): Mapping[] {
+export function mapSavedRam(runs: readonly MemoryRun[], ram: readonly RamPiece[]): void {
   using files = new OpenFiles();
-  using undo = new DisposalStack();
-  const mappings = mappingsOfRegions(runs, regions).map((pieces, index) => {
-    const length = regions[index]?.length ?? 0;
-    const [only, ...more] = pieces;
-    if (only !== undefined && more.length === 0)
-      return undo.use(Mapping.map(length, mapOptions(files, only)));
-    const mapping = undo.use(Mapping.anonymous(length));
-    for (const piece of pieces) mapping.replace(piece.at, piece.length, mapOptions(files, piece));
-    return mapping;
-  });
-  undo.move();
-  return mappings;
+  const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
+  for (const [index, pieces] of mappingsOfRegions(runs, regions).entries())
+    for (const piece of pieces) ram[index]?.mapping.replace(piece.at, piece.length, mapOptions(files, piece));
 }
 
-/** Puts a region's saved pages back in place of what is there. */
-export function remapSavedRam(mapping: Mapping, pieces: readonly RegionMapping[]): void {
-  using files = new OpenFiles();
-  for (const piece of pieces) mapping.replace(piece.at, piece.length, mapOptions(files, piece));
-}
-
-function mapOptions(files: OpenFiles, { file, offset }: RegionMapping): Parameters<typeof Mapping.map>[1] {
+function mapOptions(files: OpenFiles, { file, offset }: RegionMapping): MapOptions {
   return {
     protection: PROT_READ | PROT_WRITE,
     flags: MAP_PRIVATE,

@@ -5,30 +5,28 @@ import {
   VIRTIO_MMIO_STRIDE,
   VIRTIO_SLOTS,
 } from "../../arch/x64/layout.ts";
-import { gsi } from "../../hypervisor/irq-line.ts";
-import type { Vm } from "../../hypervisor/vm.ts";
+import type { Doorbell } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
-import { gpa } from "../../memory/address.ts";
 import { mismatchedSnapshot } from "../../snapshot/snapshot-error.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
-import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
 import type { VirtioDevice } from "../../virtio/device.ts";
 import { DeviceHost } from "../../virtio/device-host.ts";
 import { transportRegisters, transportRegistersLength } from "../../virtio/transport-registers.ts";
 import type { TransportState } from "../../virtio/transport-state.ts";
+import type { MachineShell } from "./machine-shell.ts";
 import type { DeviceRequest } from "./mailbox.ts";
 
 /** The machine's virtio-mmio slots: their registers, and the devices that are plugged in. */
 export class VirtioSlots implements Disposable {
   readonly registers: SharedArrayBuffer = new SharedArrayBuffer(VIRTIO_SLOTS * transportRegistersLength);
-  readonly #vm: Vm;
+  readonly #shell: Pick<MachineShell, "vm" | "slots">;
   readonly #watch: DescriptorWatch;
   readonly #hosts: DeviceHost[] = [];
   readonly #doorbells: (() => void)[] = [];
   readonly #owned: DisposalStack = new DisposalStack();
 
-  constructor(vm: Vm, watch: DescriptorWatch) {
-    this.#vm = vm;
+  constructor(shell: Pick<MachineShell, "vm" | "slots">, watch: DescriptorWatch) {
+    this.#shell = shell;
     this.#watch = watch;
   }
 
@@ -43,18 +41,17 @@ export class VirtioSlots implements Disposable {
 
   /** Plugs a device into the next free slot. */
   plug(device: VirtioDevice): DeviceHost {
-    const slot = this.#hosts.length;
-    if (slot >= VIRTIO_SLOTS) throw new RangeError(`A machine has ${VIRTIO_SLOTS} virtio slots`);
-    const line = this.#owned.use(this.#vm.irqLine(gsi(VIRTIO_GSI_START + slot)));
-    const registers = transportRegisters(this.registers, slot * transportRegistersLength);
+    const index = this.#hosts.length;
+    const slot = this.#shell.slots[index];
+    if (slot === undefined) throw new RangeError(`Machines have devices in ${index} slots`);
     const host = new DeviceHost(device, {
-      memory: this.#vm.memory,
-      registers,
-      interrupt: line,
+      memory: this.#shell.vm.memory,
+      registers: transportRegisters(this.registers, index * transportRegistersLength),
+      interrupt: slot.line,
       defer: (task) => void setImmediate(task),
     });
     this.#owned.defer(() => host.reset());
-    for (const queue of device.queueSizes.keys()) this.#connectDoorbell(host, { slot, queue });
+    if (slot.doorbell !== undefined) this.#connect(host, slot.doorbell);
     this.#hosts.push(host);
     return host;
   }
@@ -107,11 +104,11 @@ export class VirtioSlots implements Disposable {
   }
 
   /** The kernel takes the guest's notification and signals a descriptor: the vCPU does not stop for it. */
-  #connectDoorbell(host: DeviceHost, { slot, queue }: { slot: number; queue: number }): void {
-    const address = gpa(slotStart(slot) + VIRTIO_MMIO_QUEUE_NOTIFY);
-    const doorbell = this.#owned.use(this.#vm.doorbell(address, { width: 4, value: queue }));
+  #connect(host: DeviceHost, doorbell: Doorbell): void {
     const ring = (): void => {
-      if (doorbell.take()) host.notify(queue);
+      if (!doorbell.take()) return;
+      // Which one it rang for is not said; to look at a queue in which nothing waits does no harm.
+      for (const queue of host.device.queueSizes.keys()) host.notify(queue);
     };
     this.#owned.use(this.#watch.add(doorbell.fd, ring));
     this.#doorbells.push(ring);

@@ -1,7 +1,7 @@
 import type { Agent } from "../../agent/requests.ts";
 import type { GuestDefaults } from "../guest-command.ts";
 import type { MachineLink } from "../machine-link.ts";
-import type { CaptureOptions } from "../monitor.ts";
+import type { CaptureOptions } from "../monitor-job.ts";
 import type { LogEntry, LogOptions, MachineExit, MachineInfo, PhaseTiming, StopOptions } from "../types.ts";
 import { leaseEnded } from "./lease-ended.ts";
 
@@ -81,6 +81,10 @@ export class LeasedLink implements MachineLink {
 
   async snapshot(options: CaptureOptions): Promise<string> {
     return this.#lent().snapshot(options);
+  }
+
+  async limitMemory(limitMiB: number): Promise<number> {
+    return this.#lent().limitMemory(limitMiB);
   }
 
   logs(options: LogOptions): AsyncIterable<LogEntry> {

@@ -1,0 +1,78 @@
+import {
+  COM1_GSI,
+  ramRegions,
+  VIRTIO_GSI_START,
+  VIRTIO_MMIO_START,
+  VIRTIO_MMIO_STRIDE,
+} from "../../arch/x64/layout.ts";
+import { gsi, type IrqLine } from "../../hypervisor/irq-line.ts";
+import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
+import type { Doorbell, Vm } from "../../hypervisor/vm.ts";
+import { DisposalStack } from "../../lifetime/disposal-stack.ts";
+import { gpa } from "../../memory/address.ts";
+import { Mapping } from "../../sys/linux/mapping.ts";
+import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
+import { hypervisor } from "./hypervisor.ts";
+
+/** A piece of guest RAM, and the memory behind it. */
+export interface RamPiece {
+  /** Guest-physical. */
+  readonly start: number;
+  readonly mapping: Mapping;
+}
+
+/** What makes one shell as good as another. */
+export interface ShellShape {
+  readonly cpus: number;
+  readonly memoryMiB: number;
+}
+
+/** What is the same in every machine of a shape, whatever it runs: a VM with vCPUs, empty RAM and device slots. */
+export interface MachineShell extends Disposable {
+  readonly vm: Vm;
+  readonly ram: readonly RamPiece[];
+  readonly vcpus: readonly VcpuTicket[];
+  readonly serialLine: IrqLine;
+  /** The first slots. Only these have what a device needs. */
+  readonly slots: readonly ShellSlot[];
+}
+
+/** How the device in a slot and its driver call each other. */
+export interface ShellSlot {
+  readonly line: IrqLine;
+  /** Rings for any queue. Without one, a notification makes the vCPU stop and ask the monitor. */
+  readonly doorbell?: Doorbell;
+}
+
+/** The standing devices and the root image; see `ROOT_SLOT`. */
+const USED_SLOTS = 4;
+/**
+ * The device that is busy as long as the machine is used; the others' drivers ring now and then, which is not worth what
+ * it costs to have the kernel watch.
+ */
+export const BUSY_SLOT = 0;
+
+/** Throws what the system refuses; then nothing is left. */
+export function makeShell({ cpus, memoryMiB }: ShellShape): MachineShell {
+  using undo = new DisposalStack();
+  // Mappings first: they are released last, when no vCPU and no device can reach them.
+  const ram = ramRegions(memoryMiB * 2 ** 20).map(({ start, length }) => ({
+    start,
+    mapping: undo.use(Mapping.anonymous(length)),
+  }));
+  const vm = undo.use(hypervisor.createVm());
+  for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
+  const vcpus = Array.from({ length: cpus }, (_, index) => vm.createVcpu(index));
+  const serialLine = vm.irqLine(gsi(COM1_GSI));
+  const slots = Array.from({ length: USED_SLOTS }, (_, slot) => makeSlot(vm, slot));
+  const owned = undo.move();
+  return { vm, ram, vcpus, serialLine, slots, [Symbol.dispose]: () => owned[Symbol.dispose]() };
+}
+
+/** Lines and doorbells are the VM's, and go with it. */
+function makeSlot(vm: Vm, slot: number): ShellSlot {
+  const line = vm.irqLine(gsi(VIRTIO_GSI_START + slot));
+  if (slot !== BUSY_SLOT) return { line };
+  const address = VIRTIO_MMIO_START + slot * VIRTIO_MMIO_STRIDE + VIRTIO_MMIO_QUEUE_NOTIFY;
+  return { line, doorbell: vm.doorbell(gpa(address), { width: 4 }) };
+}
