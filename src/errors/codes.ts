@@ -33,7 +33,7 @@ export const errorCodes = {
   MACHINE_NOT_RUNNING: "The machine is not running",
   MACHINE_RUNNING: "The machine runs, and this needs one that has ended",
   MACHINE_EXITED: "The machine stopped while it was being used",
-  NAME_IN_USE: "Another machine has this name",
+  NAME_IN_USE: "Another machine, or another snapshot, has this name",
   POOL_TIMEOUT: "No machine of the pool became free in time",
   POOL_CLOSED: "The pool is closed, or closing",
   LEASE_ENDED: "A machine was used after its lease had ended",

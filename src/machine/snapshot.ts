@@ -66,11 +66,13 @@ export interface SnapshotStoreFacade {
    * ```ts
    * import { Snapshot } from "supermachine";
    *
-   * const { removed } = await Snapshot.prune();
-   * console.log(removed.length);
+   * const { removed, freedBytes } = await Snapshot.prune();
+   * console.log(removed.length, freedBytes);
    * ```
    */
-  prune(options?: LookupOptions & { templates?: boolean | undefined }): Promise<{ removed: string[] }>;
+  prune(
+    options?: LookupOptions & { templates?: boolean | undefined },
+  ): Promise<{ removed: string[]; freedBytes: number }>;
 
   /**
    * Writes a snapshot, with those that it is based on, to one file. The image is not in it: it has to be pulled where the
@@ -138,7 +140,8 @@ export const Snapshot: SnapshotStoreFacade = {
     const store = storeOf(options);
     await sweepTemporary(store.home);
     const removed: string[] = [];
-    for (const { id, names, keyed, inUse, manifest } of await store.list()) {
+    let freedBytes = 0;
+    for (const { id, names, keyed, inUse, manifest, diskBytes } of await store.list()) {
       const kind = kindOf(manifest);
       const again = kind === "template" || (kind === "warm" && names.length === 0);
       // Without its key nobody will ask for it: what it was made for has changed.
@@ -149,9 +152,11 @@ export const Snapshot: SnapshotStoreFacade = {
         () => true,
         () => false,
       );
-      if (gone) removed.push(id);
+      if (!gone) continue;
+      removed.push(id);
+      freedBytes += diskBytes;
     }
-    return { removed };
+    return { removed, freedBytes };
   },
 
   export: async (name, file, options = {}) => {

@@ -40,6 +40,8 @@ test("lists of an empty home are empty", () => {
   assert.equal(run("ps", "-a", "--json").stdout, "[]\n");
   assert.equal(run("images", "--json").stdout, "[]\n");
   assert.equal(run("images", "-q").stdout, "");
+  assert.equal(run("snapshots", "ls", "-a", "--json").stdout, "[]\n");
+  assert.equal(run("stats", "--json").stdout, "[]\n");
 });
 
 test("what does not exist is named in one line, with the right exit code", () => {
@@ -51,6 +53,9 @@ test("what does not exist is named in one line, with the right exit code", () =>
     [["run", "--name", "-bad-", "alpine"], 125, /name/],
     [["exec", "gone", "true"], 125, /gone/],
     [["logs", "gone"], 1, /gone/],
+    [["restore", "gone"], 125, /gone/],
+    [["snapshots", "rm", "gone"], 1, /gone/],
+    [["snapshots", "nope"], 125, /nope/],
     [["stop", "gone"], 1, /gone/],
     [["rm", "gone"], 1, /gone/],
     [["rmi", "gone"], 1, /gone/],

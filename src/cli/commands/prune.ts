@@ -37,9 +37,11 @@ function define(command: Command, cli: Cli): void {
     const all = options.all === true;
     const machines = all ? await removeEndedMachines(library) : [];
     // Before the images: root file systems stay for the snapshots that have them mounted.
-    const { removed: snapshots } = await (await library.snapshots()).prune({ templates: all });
+    const { removed: snapshots, freedBytes: snapshotBytes } = await (await library.snapshots()).prune({
+      templates: all,
+    });
     const images = all ? await removeUnusedImages(library) : [];
-    const { freedBytes } = await library.Image.prune();
+    const freedBytes = snapshotBytes + (await library.Image.prune()).freedBytes;
     if (options.json === true) cli.printJson({ machines, snapshots, images, freedBytes });
     else if (options.quiet !== true) {
       for (const name of machines) cli.print(`Removed machine ${name}\n`);

@@ -97,7 +97,8 @@ export function fakeLibrary(changes: Partial<FakeState> = {}): { library: Librar
       remove: async (name) => record("Snapshot.remove", fakeFound(state, name).id),
       prune: async (options) => {
         record("Snapshot.prune", options);
-        return { removed: options?.templates === true ? ["cd".repeat(32)] : [] };
+        const removed = options?.templates === true ? ["cd".repeat(32)] : [];
+        return { removed, freedBytes: removed.length * 1_000_000 };
       },
       export: async (name, file, options) => record("Snapshot.export", name, file, options),
       import: async (file, options) => {

@@ -87,7 +87,7 @@ export class FakeGuest implements EngineMachine {
   readonly stream: PassThrough = new PassThrough();
   readonly agent: Promise<PassThrough>;
   readonly pid: number = process.pid;
-  readonly origin = "boot";
+  readonly origin: "boot" | "snapshot";
   readonly devices: GuestDevices = {
     modules: ["blk"],
     bind: [],
@@ -100,6 +100,7 @@ export class FakeGuest implements EngineMachine {
 
   constructor(config: EngineConfig, options: FakeEngineOptions) {
     this.config = config;
+    this.origin = config.origin.kind === "snapshot" ? "snapshot" : "boot";
     this.exited = this.#exit.promise;
     this.agentDouble = new FakeAgent(() => {
       if (options.ignoresShutdown !== true) this.end({ kind: "powered-off" });

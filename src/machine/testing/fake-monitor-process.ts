@@ -4,4 +4,10 @@ import { fakeParts } from "./fake-parts.ts";
 
 const mode = process.env["FAKE_MONITOR"];
 if (mode === "dies") process.exit(3);
-await runDetached(fakeParts({ panicAtBoot: mode === "panics", silent: mode === "hangs" }));
+await runDetached(
+  fakeParts({
+    panicAtBoot: mode === "panics",
+    silent: mode === "hangs",
+    snapshots: mode === "makes snapshots",
+  }),
+);

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Cli } from "../../cli.ts";
 import { action, type CommandDefinition, examples, jsonOption } from "../../command-definition.ts";
 import { shortSnapshotId } from "../../output/machine-text.ts";
+import { formatBytes } from "../../output/quantities.ts";
 
 interface Options {
   templates?: true;
@@ -26,10 +27,12 @@ function define(command: Command, cli: Cli): void {
   examples(command, [["snapshots prune", "Tidy up"]]);
   action<Options>(command, cli, async (_, options) => {
     const Snapshot = await (await cli.library()).snapshots();
-    const { removed } = await Snapshot.prune({ templates: options.templates === true });
-    if (options.json === true) cli.printJson({ removed });
-    else if (options.quiet !== true)
-      cli.print(removed.map((id) => `Removed snapshot ${shortSnapshotId(id)}\n`).join(""));
+    const { removed, freedBytes } = await Snapshot.prune({ templates: options.templates === true });
+    if (options.json === true) cli.printJson({ removed, freedBytes });
+    else if (options.quiet !== true) {
+      for (const id of removed) cli.print(`Removed snapshot ${shortSnapshotId(id)}\n`);
+      cli.print(`Freed ${formatBytes(freedBytes)}\n`);
+    }
     return 0;
   });
 }
