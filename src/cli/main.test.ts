@@ -348,7 +348,7 @@ test("pull, import and prune print what they did, and JSON on demand", async () 
   assert.equal((await runFake(["prune"])).stdout, "Freed 12.3 MB\n");
   assert.match(
     (await runFake(["prune", "-a"])).stdout,
-    /^Removed snapshot cdcdcdcdcdcd$[^]*^Freed 13.3 MB$/m,
+    /^Removed snapshot cdcdcdcdcdcd$[\s\S]*^Freed 13.3 MB$/m,
   );
   const pruned = await runFake(["prune", "-a", "--json"], {
     state: { machines: [fakeMachineInfo({ state: "crashed" })] },

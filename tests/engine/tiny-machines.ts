@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { CaptureRequest, EngineConfig, MachineOrigin } from "../../src/engine/engine.ts";
+import { PhaseClock } from "../../src/engine/phase-clock.ts";
 import { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { restoreSnapshot, useSnapshot } from "../../src/engine/vmm/restore-snapshot.ts";
 import type { MemoryContent } from "../../src/snapshot/host/memory-content.ts";
@@ -57,7 +58,8 @@ export class TinyMachines implements Disposable {
 
   async restore(id: string, shape: { cpus?: number; memoryMiB?: number } = {}): Promise<VmmMachine> {
     const config = this.config({ ...shape, origin: { kind: "snapshot", id } });
-    return await restoreSnapshot(config, this.watch, await useSnapshot(config));
+    const lease = await useSnapshot(config, id);
+    return await restoreSnapshot(config, { watch: this.watch, lease, clock: new PhaseClock() });
   }
 
   [Symbol.dispose](): void {

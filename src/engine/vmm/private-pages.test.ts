@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { MADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
 import { pageLength } from "../../snapshot/page-map.ts";
+import { Mapping } from "../../sys/linux/mapping.ts";
 import { privatePages } from "./private-pages.ts";
 import { mapSavedRam } from "./saved-ram.ts";
 
@@ -24,12 +25,12 @@ test("a page is private once it was written, until it is dropped; reading makes 
     { file, offset: MiB / 2, length: 3.5 * MiB },
   ];
   const lengths = [MiB, 3 * MiB];
-  const regions = lengths.map((length, index) => ({ start: index * 16 * MiB, length }));
-  const mappings = mapSavedRam(runs, regions);
+  const mappings = lengths.map((length) => Mapping.anonymous(length));
   t.after(() => {
     for (const mapping of mappings) mapping[Symbol.dispose]();
   });
   const ram = mappings.map((mapping, index) => ({ start: index * 16 * MiB, mapping }));
+  mapSavedRam(runs, ram);
   const [low, high] = mappings.map(
     (mapping) => new Uint8Array(mapping.windows()[0]?.buffer ?? assert.fail()),
   );
