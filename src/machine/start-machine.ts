@@ -3,7 +3,6 @@ import type { SelectedEngine } from "../engine/select.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { Home } from "../storage/home.ts";
 import type { CreationParts } from "./creation-parts.ts";
-import { startDetached } from "./detached-monitor.ts";
 import type { GuestDefaults } from "./guest-command.ts";
 import { LocalLink } from "./local-link.ts";
 import type { MachineLink } from "./machine-link.ts";
@@ -13,7 +12,6 @@ import { MachineRegistry } from "./machine-registry.ts";
 import { Monitor } from "./monitor.ts";
 import type { MonitorJob } from "./monitor-job.ts";
 import { identifyProcess } from "./process-identity.ts";
-import { RemoteLink } from "./remote-link.ts";
 import type { SavedMachine } from "./saved-machine.ts";
 import type { MachineConfig, MachineOptions, PhaseTiming } from "./types.ts";
 
@@ -60,6 +58,10 @@ export async function startMachine(
     const job = monitorJob(plan, { record, home });
     if (config.detached) {
       const { monitorEntry: entry } = parts;
+      const [{ startDetached }, { RemoteLink }] = await Promise.all([
+        import("./detached-monitor.ts"),
+        import("./remote-link.ts"),
+      ]);
       await startDetached(job, { entry, engine: choice.engine.name, registry, home, signal });
       reportBoot("done");
       return await RemoteLink.open((await registry.read(record.info.id)) ?? record, registry);

@@ -48,11 +48,16 @@ describe("the guest", () => {
     await output("dd if=/dev/zero of=/dev/shm/x bs=1k count=4 2>/dev/null");
   });
 
-  test("has names: hosts, hostname, resolv.conf", async () => {
+  test("has names: hosts and hostname", async () => {
     assert.equal(await output("cat /etc/hostname; hostname"), "inside\ninside");
     assert.match(await output("cat /etc/hosts"), /127\.0\.0\.1\s+localhost[\s\S]*inside/);
-    assert.match(await output("cat /etc/resolv.conf"), /^nameserver /m);
     assert.match(await output("ip addr show lo"), /127\.0\.0\.1/);
+  });
+
+  test("has name servers where it has a network", async (t) => {
+    const { engine } = await machine.info();
+    if (engine === "vmm") return t.skip("the engine vmm has no outbound network yet");
+    assert.match(await output("cat /etc/resolv.conf"), /^nameserver /m);
   });
 
   test("has a writable root whose writes are its own", async () => {

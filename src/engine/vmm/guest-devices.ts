@@ -6,6 +6,9 @@ export const agentPort = 1024;
 /** What the kernel is told; everything else it learns from ACPI. */
 export function kernelCommandLine(): string {
   return [
+    // A guest that reboots, after a panic above all, resets through the keyboard controller. What the kernel tries
+    // otherwise ends in real mode and in a BIOS that is not there, where it would hang.
+    "reboot=k",
     "console=ttyS0 quiet panic=-1 random.trust_cpu=on swiotlb=noforce cryptomgr.notests no5lvl",
     // The clock of KVM is the one that survives; there is no other hardware to look for.
     "tsc=reliable no_timer_check noreplace-smp nomodule_probe",
