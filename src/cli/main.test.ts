@@ -346,14 +346,13 @@ test("pull, import and prune print what they did, and JSON on demand", async () 
   assert.match(imported.stdout, /^my\/base:1 sha256:/);
   assert.equal(Object(imported.calls[0]?.args[0]).source, "x.tar");
   assert.equal((await runFake(["prune"])).stdout, "Freed 12.3 MB\n");
-  assert.match(
-    (await runFake(["prune", "-a"])).stdout,
-    /^Removed snapshot cdcdcdcdcdcd$[\s\S]*^Freed 13.3 MB$/m,
-  );
-  const pruned = await runFake(["prune", "-a", "--json"], {
+  const pruned = await runFake(["prune", "-a"]);
+  assert.match(pruned.stdout, /^Removed snapshot cdcdcdcdcdcd$/m);
+  assert.match(pruned.stdout, /^Freed 13.3 MB$/m);
+  const json = await runFake(["prune", "-a", "--json"], {
     state: { machines: [fakeMachineInfo({ state: "crashed" })] },
   });
-  assert.deepEqual(JSON.parse(pruned.stdout).machines, ["web"]);
+  assert.deepEqual(JSON.parse(json.stdout).machines, ["web"]);
 });
 
 test("snapshots without a command shows its help", async () => {
