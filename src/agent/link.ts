@@ -78,8 +78,11 @@ export class AgentLink {
     return stream;
   }
 
-  close(): void {
-    this.#lose(new SupermachineError("ABORTED", "The connection to the guest agent was closed"));
+  /** What is under way fails with the reason. */
+  close(
+    reason: Error = new SupermachineError("ABORTED", "The connection to the guest agent was closed"),
+  ): void {
+    this.#lose(reason);
   }
 
   #add(listener: StreamListener): LinkStream {
