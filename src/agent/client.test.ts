@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SupermachineError } from "../errors/supermachine-error.ts";
 import { AgentClient } from "./client.ts";
+import { AgentLink } from "./link.ts";
 import { FrameType, INITIAL_CREDIT_BYTES, MAX_PAYLOAD_BYTES, Operation, RequestPart } from "./protocol.ts";
 import type { AgentTransport, ExecRequest } from "./requests.ts";
 import { ScriptedAgent } from "./testing/scripted-agent.ts";
@@ -149,6 +151,31 @@ test("everything under way fails with one reason when the connection ends", asyn
   await assert.rejects(stat, { code: "MACHINE_EXITED" });
   assert.equal(((await client.closed) as { code?: string }).code, "MACHINE_EXITED");
   assert.throws(() => client.exec(request), { code: "MACHINE_EXITED" });
+});
+
+test("a transport that breaks, whatever it says, means that the guest is gone", async () => {
+  const [host, guest] = transportPair();
+  new ScriptedAgent(guest);
+  async function* incoming() {
+    for await (const bytes of host.incoming) {
+      yield bytes;
+      throw new SupermachineError("CONNECTION_LOST", "The guest's driver went away");
+    }
+  }
+  const client = await AgentClient.connect({ ...host, incoming: incoming() });
+  await assert.rejects(client.exec(request).exit, { code: "MACHINE_EXITED" });
+});
+
+test("everything under way fails with the reason that the connection is closed with", async () => {
+  const [host, guest] = transportPair();
+  new ScriptedAgent(guest);
+  const link = await AgentLink.connect(host);
+  const client = new AgentClient(link);
+  const exec = client.exec(request);
+  const reason = new Error("no more");
+  link.close(reason);
+  await assert.rejects(exec.exit, reason);
+  await assert.rejects(client.stat("/"), reason);
 });
 
 test("failures become the error codes of the API", async () => {

@@ -63,8 +63,7 @@ export class AgentLink {
       }
     } catch (error) {
       transport.close();
-      // What the transport itself throws (ECONNRESET of a dying engine) only says that it is gone.
-      throw error instanceof SupermachineError ? error : connectionLost(error);
+      throw isOurs(error) ? error : connectionLost(error);
     }
   }
 
@@ -78,8 +77,11 @@ export class AgentLink {
     return stream;
   }
 
-  close(): void {
-    this.#lose(new SupermachineError("ABORTED", "The connection to the guest agent was closed"));
+  /** What is under way fails with the reason. */
+  close(
+    reason: Error = new SupermachineError("ABORTED", "The connection to the guest agent was closed"),
+  ): void {
+    this.#lose(reason);
   }
 
   #add(listener: StreamListener): LinkStream {
@@ -116,7 +118,7 @@ export class AgentLink {
         decoder.push(next.value, onFrame);
       }
     } catch (error) {
-      this.#lose(error instanceof SupermachineError ? error : connectionLost(error));
+      this.#lose(isOurs(error) ? error : connectionLost(error));
     }
   }
 
@@ -224,6 +226,11 @@ function violated(what: string, frame: Frame): SupermachineError {
   return new SupermachineError("AGENT_PROTOCOL", `A frame of the guest agent ${what}`, {
     data: { stream: frame.stream, type: frame.type },
   });
+}
+
+/** What the transport itself throws (ECONNRESET of a dying engine, a driver that goes away) only says that it is gone. */
+function isOurs(error: unknown): error is SupermachineError {
+  return error instanceof SupermachineError && ["AGENT_PROTOCOL", "MACHINE_EXITED"].includes(error.code);
 }
 
 function connectionLost(cause: unknown): SupermachineError {

@@ -6,8 +6,8 @@ export interface AgentHub {
   readonly agent: Agent;
   /** Serves another speaker of the agent protocol until its transport ends. */
   attach(transport: AgentTransport): void;
-  /** Ends everything that is under way. */
-  close(): void;
+  /** Ends everything that is under way, with the reason where there is one. */
+  close(reason?: Error): void;
 }
 
 /** Does the version check at the guest's end. Rejects when the stream is destroyed. */

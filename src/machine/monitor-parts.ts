@@ -14,7 +14,7 @@ export const monitorParts: Pick<CreationParts, "engines" | "openAgent"> = {
     return {
       agent: new AgentClient(link),
       attach: (transport) => router.attach(transport),
-      close: () => link.close(),
+      close: (reason) => link.close(reason),
     };
   },
 };

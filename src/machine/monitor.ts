@@ -62,6 +62,8 @@ export class Monitor {
   #intent: "stopped" | "killed" | "command" | undefined;
   #stopping: Promise<void> | undefined;
   #busy: Promise<unknown> = Promise.resolve();
+  /** What the last reset has ended failed with this. */
+  #resetError: Error | undefined;
 
   private constructor(
     job: MonitorJob,
@@ -172,6 +174,7 @@ export class Monitor {
   /** What an agent request's failure really means: the machine's end, when that is the reason. */
   async explain(error: unknown): Promise<Error> {
     const given = error instanceof Error ? error : new Error(String(error));
+    if (given === this.#resetError) return given;
     // At the machine's end we close the connection ourselves, if it is still there: then the end is known already.
     const wasClosed = given instanceof SupermachineError && given.code === "ABORTED";
     if (!wasClosed && !isConnectionLoss(given)) return given;
@@ -245,7 +248,11 @@ export class Monitor {
       this.#exclusively(async () => {
         await guest.reset?.();
         this.#main = undefined;
-        hub.close();
+        this.#resetError = new SupermachineError(
+          "MACHINE_EXITED",
+          `The machine '${this.info.name}' was reset, with all that ran in it`,
+        );
+        hub.close(this.#resetError);
         try {
           await this.#begin(limit);
         } catch (error) {
