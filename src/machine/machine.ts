@@ -315,7 +315,7 @@ export class Machine implements AsyncDisposable {
    * The guest gives up what it can spare. Of what it frees by itself the host gets most back without being asked.
    *
    * @param memory As in `MachineOptions.memory`, at most what the machine was made with.
-   * @returns MiB that the guest has left, after at most five seconds.
+   * @returns MiB that the guest has left, once it gives no more.
    * @throws SupermachineError `INVALID_ARGUMENT`, `UNSUPPORTED` on engines that cannot, `MACHINE_NOT_RUNNING`.
    *
    * @example

@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { compileExamples, documentedExamples, type Example } from "../docs/examples.ts";
 import { testImage } from "../fixtures/images.ts";
 import { finished, TestHome } from "./cli.ts";
+import { noSnapshots } from "./snapshot-support.ts";
 
 const examples = await documentedExamples();
 const separator = "\u0000 end of an example \u0000\n";
@@ -27,7 +28,7 @@ describe("an example of the documentation runs, and prints what its comments say
   });
 
   for (const example of examples)
-    test(example.where, async () => {
+    test(example.where, { skip: usesSnapshots(example) && noSnapshots }, async () => {
       const output =
         example.kind === "program" ? await runProgram(example, folder) : fragments.get(example.module);
       assert.ok(output !== undefined, "it has not run");
@@ -39,6 +40,11 @@ describe("an example of the documentation runs, and prints what its comments say
       }
     });
 });
+
+/** What only an engine with snapshots can do. */
+function usesSnapshots({ code, kind }: Example): boolean {
+  return kind === "program" && /\.(snapshot|fork|reset|limitMemory)\(|Image\.prepare\(/.test(code);
+}
 
 /** Gives the store the images that the examples name, and the folder the files that they name. */
 async function prepareStore(home: TestHome, folder: string): Promise<void> {

@@ -1,18 +1,18 @@
 // Snapshots, copies and warm-ups, each step from another process.
 import assert from "node:assert/strict";
-import { accessSync, constants, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { testImage } from "../fixtures/images.ts";
 import { finished, TestHome } from "./cli.ts";
+import { noSnapshots } from "./snapshot-support.ts";
 
-const skip = canUseKvm() ? false : "no access to /dev/kvm";
 // Homes of tests share their snapshots.
 const ready = `ready-${process.pid}`;
 const again = `again-${process.pid}`;
 const shape = ["-q", "-m", "128m", "--cpus", "1"];
 
-describe("snapshots on the command line", { skip }, () => {
+describe("snapshots on the command line", { skip: noSnapshots }, () => {
   let home: TestHome;
   let image: string;
   let warmBefore: string[] = [];
@@ -95,12 +95,3 @@ describe("snapshots on the command line", { skip }, () => {
     assert.equal((await warmIds()).length, warmBefore.length + 1);
   });
 });
-
-function canUseKvm(): boolean {
-  try {
-    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
