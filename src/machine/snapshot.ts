@@ -106,7 +106,7 @@ export interface SnapshotStoreFacade {
    * ```ts
    * import { Snapshot } from "supermachine";
    *
-   * await Snapshot.import("missing.snapshot").catch((error) => console.log(error.code)); // FILE_ERROR
+   * await Snapshot.import("missing.snapshot").catch((error) => console.log(error.code)); // INVALID_ARGUMENT
    * ```
    */
   import(file: string, options?: LookupOptions & { name?: string | undefined }): Promise<SnapshotInfo>;

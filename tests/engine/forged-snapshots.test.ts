@@ -20,7 +20,7 @@ import { openResources } from "../../src/sys/open-resources.ts";
 import type { TransportState } from "../../src/virtio/transport-state.ts";
 import { fuzzAsync } from "../fuzz/fuzz.ts";
 import { driverKernel, queuePlace } from "./tiny-driver.ts";
-import { noKvm, pausedBeyond, request, TinyMachines } from "./tiny-machines.ts";
+import { noKvm, pausedBeyond, request, settledResources, TinyMachines } from "./tiny-machines.ts";
 
 describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   let tiny: TinyMachines;
@@ -42,7 +42,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused for any damaged bit of its manifest or its state, and leaves nothing behind", async () => {
-    const open = openResources();
+    const open = await settledResources();
     const folder = snapshotFolder(tiny.home, forge.id);
     for (const [name, step] of [
       ["manifest.json", 3],
@@ -64,7 +64,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any state of its devices", async () => {
-    const open = openResources();
+    const open = await settledResources();
     await fuzzAsync(
       fc.asyncProperty(
         fc.array(transportChange, { minLength: 1, maxLength: 4 }),
@@ -86,7 +86,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any state of its serial port", async () => {
-    const open = openResources();
+    const open = await settledResources();
     const change = fc.record({ word: fc.nat(40), value: fc.oneof(fc.nat(0x1ff), fc.integer()) });
     await fuzzAsync(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 8 }), async (changes) => {
@@ -106,7 +106,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any state of its processors and its interrupt controllers", async () => {
-    const open = openResources();
+    const open = await settledResources();
     const change = fc.record({
       component: fc.constantFrom("vcpu/0", "vcpu/1", "vm"),
       chunk: fc.nat(11),
@@ -136,7 +136,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any shape of the machine in its manifest", async () => {
-    const open = openResources();
+    const open = await settledResources();
     const machine = fc.record({
       cpus: fc.constantFrom(1, 2, 3, 64, 1024),
       slots: fc.array(fc.constantFrom("vsock", "rng", "balloon", "pmem", "", "blk"), { maxLength: 40 }),

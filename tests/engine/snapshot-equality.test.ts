@@ -119,7 +119,9 @@ async function capturedAsPaused(machine: VmmMachine, kind: string): Promise<Save
  * - the paravirtual clock, the time-stamp counter with its deadline, and when each counter of the old timer was loaded, by
  *   the host's clock: time goes on, also for a machine that is paused;
  * - the configuration's generation: it is counted up by a restore, because the configuration may be another;
- * - the next local port of vsock: a restored machine has called its agent.
+ * - the next local port of vsock: a restored machine has called its agent;
+ * - what XSAVE holds of parts that the guest has not used: once a vCPU was in the guest, as before this pause it may have been, its
+ *   header may say otherwise which parts are in their initial state, and their bytes mean nothing then.
  */
 function comparable(
   components: readonly SavedComponent[],
@@ -142,6 +144,7 @@ function chunks(id: string, bytes: Uint8Array): [string, unknown][] {
   return [...parseState(bytes).chunks].map(([name, chunk]) => {
     const path = `${id} ${name}`;
     if (name === "clock") return [path, "goes on"];
+    if (name === "xsave") return [path, chunk.length];
     if (name === "pit") return [path, hex(withoutLoadTimes(chunk))];
     if (name !== "msrs") return [path, hex(chunk)];
     const msrs = decodeMsrs(chunk).filter(([index]) => !timeMsrs.includes(index));
