@@ -3,7 +3,7 @@
 // usage: tools/run-tests.mjs [--only TEXT] LEVEL...
 import { execFileSync } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
@@ -25,7 +25,9 @@ const levels = {
   conformance: { folders: ["dist/tests/conformance"], concurrency: 1, timeoutMs: 60_000 },
   fuzz: { folders: ["dist/tests/fuzz"], concurrency: 2, timeoutMs: 300_000 },
   engine: { folders: ["dist/tests/engine"], concurrency: 1, timeoutMs: 300_000 },
-  e2e: { folders: ["dist/tests/e2e"], concurrency: 1, timeoutMs: 600_000 },
+  // Under software emulation a guest now and then stops before its first word, about once in several hundred boots. A file
+  // that failed gets a second try, and the summary says so.
+  e2e: { folders: ["dist/tests/e2e"], concurrency: 1, timeoutMs: 600_000, secondTry: true },
 };
 
 const root = join(import.meta.dirname, "..");
@@ -48,9 +50,30 @@ async function runLevel(name) {
   const wanted = files.filter((file) => only === undefined || file.includes(only));
   if (wanted.length === 0) return `${name}: no test files`;
   console.log(`\n== ${name} (${wanted.length} files)`);
+  const started = performance.now();
+  const { counts, reasons, failedFiles } = await runFiles(wanted, level);
+  const again = level.secondTry === true ? [...failedFiles] : [];
+  let flaky = "";
+  if (again.length > 0) {
+    console.log(`\n== ${name}: once more, what failed`);
+    const second = await runFiles(again, level);
+    if (second.counts.failed === 0) {
+      counts.passed += counts.failed;
+      counts.failed = 0;
+      flaky = again.map((file) => `\n      failed, and passed the second time: ${basename(file)}`).join("");
+    }
+  }
+  for (const key of Object.keys(totals)) totals[key] += counts[key];
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const skips = [...reasons].map((reason) => `\n      skipped: ${reason}`).join("");
+  const { passed, failed, skipped } = counts;
+  return `${name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s${skips}${flaky}`;
+}
+
+async function runFiles(wanted, level) {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const reasons = new Set();
-  const started = performance.now();
+  const failedFiles = new Set();
   const events = run({ files: wanted, concurrency: level.concurrency, timeout: level.timeoutMs });
   events.on("test:pass", (event) => {
     // A suite that is skipped does not report its tests.
@@ -62,14 +85,13 @@ async function runLevel(name) {
     }
   });
   events.on("test:fail", (event) => {
+    const file = wanted.find((each) => each === event.file || each === event.name);
+    if (file !== undefined) failedFiles.add(file);
     // A group fails with its tests, but a file may also fail outside of them.
     if (!isGroup(event, wanted) || event.details.error?.failureType !== "subtestsFailed") counts.failed++;
   });
   for await (const chunk of events.compose(new spec())) process.stdout.write(chunk);
-  for (const key of Object.keys(totals)) totals[key] += counts[key];
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  const skips = [...reasons].map((reason) => `\n      skipped: ${reason}`).join("");
-  return `${name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s${skips}`;
+  return { counts, reasons, failedFiles };
 }
 
 /** Some tests run what is published; it must not be older than what the compiler has made for the others. */
