@@ -67,6 +67,11 @@ export interface Vm extends Disposable {
   createVcpu(index: number): VcpuTicket;
   /** Makes the vCPU's current or next `run()` return `interrupted` soon. Any number of calls may count as one. */
   kick(index: number): void;
+  /**
+   * Puts memory that this process has already into the guest's page tables, so that touching it is no exit. A hint: returns
+   * false where the backend cannot. No vCPU may be running.
+   */
+  mapAhead(start: Gpa, length: number): boolean;
   /** No vCPU may be running. */
   save(): BackendState;
   /** The state of a vCPU that is not running, and not inside an access. */

@@ -29,6 +29,7 @@ const link: MachineLink = {
   defaults: { env: ["PATH=/bin"], workingDir: "/", user: "", entrypoint: [], cmd: [], stopSignal: "SIGTERM" },
   timings: [],
   agent: () => agent,
+  answered: () => {},
   explain: async (error) => error as Error,
   info: () => assert.fail(),
   exits: () => assert.fail(),

@@ -213,6 +213,10 @@ export class Execution<Output extends string | Uint8Array = string>
 
   #recordFirst(): void {
     const { timings } = this.#link;
+    this.#exec.exit.then(
+      () => this.#link.answered(),
+      () => {},
+    );
     if (!this.#link.owned || timings.some(({ phase }) => phase === "first exec")) return;
     const record = () => {
       if (!timings.some(({ phase }) => phase === "first exec"))

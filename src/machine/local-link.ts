@@ -41,6 +41,10 @@ export class LocalLink implements MachineLink {
     return this.#monitor.agent();
   }
 
+  answered(): void {
+    this.#monitor.answered();
+  }
+
   explain(error: unknown): Promise<Error> {
     return this.#monitor.explain(error);
   }

@@ -17,6 +17,8 @@ export interface MachineLink {
   readonly timings: PhaseTiming[];
   /** Throws `MACHINE_NOT_RUNNING` once the machine has ended. */
   agent(): Agent;
+  /** To be called when a command has ended; only monitors in this process want to know. */
+  answered(): void;
   /** Turns the failure of an agent request into the error that names its reason: a panic, a stop, or itself. */
   explain(error: unknown): Promise<Error>;
   info(): Promise<MachineInfo>;

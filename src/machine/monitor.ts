@@ -119,6 +119,11 @@ export class Monitor {
     return this.#record;
   }
 
+  /** To be called when somebody's first command has ended. */
+  answered(): void {
+    if (this.info.exit === undefined) this.#guest.answered?.();
+  }
+
   exits(): Readonly<Record<string, number>> | undefined {
     return this.#guest.exitCounts?.();
   }
@@ -221,7 +226,10 @@ export class Monitor {
     const saved = this.#job.main;
     const argv = saved?.argv ?? MainCommand.argvOf(config, defaults);
     if (saved !== undefined) this.#main = await limit.race(MainCommand.adopt(hub.agent, saved, this.#log));
-    else if (argv !== undefined) await limit.race(this.#startMain(hub.agent, argv));
+    else if (argv !== undefined) {
+      await limit.race(this.#startMain(hub.agent, argv));
+      this.answered();
+    }
   }
 
   /** Only once it is up: a command that ends at once must not end a machine that is still being started. */

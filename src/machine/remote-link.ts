@@ -65,6 +65,8 @@ export class RemoteLink implements MachineLink {
     return this.#agent;
   }
 
+  answered(): void {}
+
   async explain(error: unknown): Promise<Error> {
     const given = error instanceof Error ? error : new Error(String(error));
     if (!isConnectionLoss(given)) return given;

@@ -66,6 +66,7 @@ describe("restoring a machine of the vmm engine", {
       memory: [{ file: memory, offset: 0, length: paused.content.length }],
       origin: "snapshot",
       wasConnected: false,
+      workingSet: undefined,
     });
 
   for (const cpus of [1, 4])

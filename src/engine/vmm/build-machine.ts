@@ -15,6 +15,7 @@ import type { Vm } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { gpa } from "../../memory/address.ts";
 import type { MemoryRun } from "../../snapshot/memory-runs.ts";
+import type { WorkingSet } from "../../snapshot/working-set.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
@@ -27,6 +28,7 @@ import { mapSavedRam } from "./saved-ram.ts";
 import { spareShells } from "./spare-shells.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
 import { VsockSocket, vsockSocketName } from "./vsock-socket.ts";
+import { bringIn } from "./working-set.ts";
 
 const MiB = 2 ** 20;
 
@@ -57,10 +59,12 @@ export interface RestoreSource {
   readonly wasConnected: boolean;
   /** Where each byte of the saved RAM lies. */
   readonly memory: readonly MemoryRun[];
+  /** What its guest needs first, if that is known or to be found out. */
+  readonly workingSet: WorkingSet | "sought" | undefined;
 }
 
 /** The same, as far as a reset needs it: the memory is mapped already. */
-export type SavedState = Pick<RestoreSource, "state" | "wasConnected">;
+export type SavedState = Omit<RestoreSource, "memory">;
 
 /** Without a root image the machine has a slot for one, and nothing in it. */
 export type MachineShape = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
@@ -97,6 +101,8 @@ export function restoreMachine(
   const parts = assemble(config, { watch, undo, clock, source });
   putState(parts, source);
   clock.mark("restore state");
+  bringInKnown(parts, source);
+  clock.mark("bring in pages");
   return finish(parts, { kind: "restored" }, undo);
 }
 
@@ -120,6 +126,7 @@ export function resetMachine(built: BuiltMachine, saved: SavedState): void {
   for (const { mapping } of built.ram) mapping.advise(MADV_DONTNEED);
   built.balloon.restore(saved.state.balloon);
   putState(built, saved);
+  bringInKnown(built, saved);
 }
 
 /**
@@ -134,12 +141,16 @@ function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnecte
   if (wasConnected) vsock.resetConnections();
 }
 
+function bringInKnown(parts: Parts, { workingSet }: SavedState): void {
+  if (workingSet !== undefined && workingSet !== "sought") bringIn(parts, workingSet);
+}
+
 function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
   const shell = undo.use(spareShells.take(config));
   const { vm, ram, vcpus, serialLine } = shell;
   clock.mark("make VM");
-  if (source !== undefined) mapSavedRam(source.memory, ram);
+  if (source !== undefined) mapSavedRam(source.memory, ram, { singly: source.workingSet === "sought" });
   const rootImage = config.rootfs === undefined ? undefined : undo.use(mapRootImage(config.rootfs));
   clock.mark("map memory");
 

@@ -39,6 +39,7 @@ import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
 import { startVcpuThreads } from "./vcpu-threads.ts";
+import { keepWorkingSet } from "./working-set.ts";
 
 /** A machine that stands still, as long as nobody resumes it. */
 export interface PausedMachine {
@@ -58,9 +59,8 @@ interface Beginning {
   readonly started: number;
   readonly clock: PhaseClock;
   readonly origin: MachineOrigin["kind"];
-  /** What it was restored from: the snapshot, and the state in it. */
+  /** What it was restored from. */
   readonly snapshot?: OpenedSnapshot | undefined;
-  readonly saved?: SavedState;
 }
 
 /** A balloon counts in pages of 4 KiB, whatever the guest's are. */
@@ -81,6 +81,8 @@ export class VmmMachine implements EngineMachine {
   readonly #threads: readonly VcpuThread[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
   readonly #beginning: Beginning;
+  /** What a reset puts back. */
+  #saved: SavedState | undefined;
   #agent: Promise<Duplex>;
   #isKilled = false;
   /** Work on the paused machine: its memory stays until it is done, also when the machine ends. */
@@ -105,25 +107,26 @@ export class VmmMachine implements EngineMachine {
     clock: PhaseClock = new PhaseClock(),
   ): VmmMachine {
     const started = performance.now();
-    const { origin, snapshot, state, wasConnected } = source;
+    const { origin, snapshot, state, wasConnected, workingSet } = source;
     const built = restoreMachine(config, watch, source, clock);
-    const saved = { state, wasConnected };
-    return VmmMachine.#start(built, { config, started, clock, origin, snapshot, saved });
+    const saved = { state, wasConnected, workingSet };
+    return VmmMachine.#start(built, { config, started, clock, origin, snapshot }, saved);
   }
 
-  static #start(built: BuiltMachine, from: Beginning): VmmMachine {
+  static #start(built: BuiltMachine, from: Beginning, saved?: SavedState): VmmMachine {
     try {
-      return new VmmMachine(built, from);
+      return new VmmMachine(built, from, saved);
     } catch (error) {
       built[Symbol.dispose]();
       throw error;
     }
   }
 
-  private constructor(built: BuiltMachine, beginning: Beginning) {
+  private constructor(built: BuiltMachine, beginning: Beginning, saved?: SavedState) {
     const { started, origin } = beginning;
     this.#built = built;
     this.#beginning = beginning;
+    this.#saved = saved;
     this.origin = origin;
     this.vsockSocket = built.vsockSocket;
     this.#threads = startVcpuThreads(built, {
@@ -216,7 +219,7 @@ export class VmmMachine implements EngineMachine {
   }
 
   async reset(): Promise<void> {
-    const { saved } = this.#beginning;
+    const saved = this.#saved;
     if (saved === undefined)
       throw new SupermachineError("UNSUPPORTED", "A machine that was booted cannot be reset", {
         hint: "Create it without 'snapshot: false' (--no-snapshot)",
@@ -237,6 +240,13 @@ export class VmmMachine implements EngineMachine {
     return await captureMachine(this, context, request);
   }
 
+  answered(): void {
+    const { config, snapshot } = this.#beginning;
+    if (snapshot === undefined || this.#saved?.workingSet !== "sought" || this.#isKilled) return;
+    const workingSet = keepWorkingSet(new Home(config.home), snapshot, this.#built.ram);
+    this.#saved = { ...this.#saved, workingSet };
+  }
+
   requestMemory(mebibytes: number): void {
     this.#built.balloon.requestPages(mebibytes * pagesPerMebibyte);
   }
@@ -253,7 +263,7 @@ export class VmmMachine implements EngineMachine {
   #connectAgent(): Promise<Duplex> {
     const { vsock } = this.#built;
     const connected =
-      this.#beginning.saved !== undefined
+      this.#saved !== undefined
         ? vsock.connect(agentPort)
         : new Promise<Connection>((resolve) => {
             vsock.listen(agentPort, resolve);

@@ -30,7 +30,7 @@ test("a page is private once it was written, until it is dropped; reading makes 
     for (const mapping of mappings) mapping[Symbol.dispose]();
   });
   const ram = mappings.map((mapping, index) => ({ start: index * 16 * MiB, mapping }));
-  mapSavedRam(runs, ram);
+  mapSavedRam(runs, ram, { singly: false });
   const [low, high] = mappings.map(
     (mapping) => new Uint8Array(mapping.windows()[0]?.buffer ?? assert.fail()),
   );

@@ -1,6 +1,7 @@
-// Which pages of a private mapping are its own: Documentation/admin-guide/mm/pagemap.rst.
+// Which pages of a private mapping are there, and which are its own: Documentation/admin-guide/mm/pagemap.rst.
 import { closeSync, openSync, readSync } from "node:fs";
 import { PageMap, pageLength } from "../../snapshot/page-map.ts";
+import type { WorkingSet } from "../../snapshot/working-set.ts";
 import type { RamPiece } from "./machine-shell.ts";
 
 /** One 64-bit word per page of the address space. */
@@ -17,17 +18,22 @@ const chunkLength = 2 ** 20;
  * kernel knows them anyway, so nothing has to be recorded while the machine runs. Regions follow each other in the map.
  */
 export function privatePages(ram: readonly RamPiece[]): PageMap {
+  return presentPages(ram).written;
+}
+
+/** The same pages, and those that are in memory because somebody looked at them. */
+export function presentPages(ram: readonly RamPiece[]): WorkingSet {
   const total = ram.reduce((sum, { mapping }) => sum + mapping.length, 0);
-  const map = new PageMap(total / pageLength);
+  const maps = { touched: new PageMap(total / pageLength), written: new PageMap(total / pageLength) };
   const file = openSync("/proc/self/pagemap", "r");
   try {
     let first = 0;
     for (const { mapping } of ram) {
       const pages = mapping.length / pageLength;
-      collect(map, { file, position: pagemapPosition(mapping.address), first, pages });
+      collect(maps, { file, position: pagemapPosition(mapping.address), first, pages });
       first += pages;
     }
-    return map;
+    return maps;
   } finally {
     closeSync(file);
   }
@@ -38,7 +44,7 @@ function pagemapPosition(address: bigint): number {
 }
 
 function collect(
-  map: PageMap,
+  { touched, written }: WorkingSet,
   from: { readonly file: number; readonly position: number; readonly first: number; readonly pages: number },
 ): void {
   const { file, position, first, pages } = from;
@@ -50,8 +56,10 @@ function collect(
     if (count < Math.min(buffer.length, length - done)) throw new RangeError("The page map ended early");
     for (let entry = 0; entry < count / entryLength; entry++) {
       const upper = words[entry * 2 + 1] ?? 0;
-      const isPresent = (upper & PRESENT) !== 0 && (upper & OF_FILE) === 0;
-      if (isPresent || (upper & SWAPPED) !== 0) map.add(first + done / entryLength + entry);
+      if ((upper & (PRESENT | SWAPPED)) === 0) continue;
+      const page = first + done / entryLength + entry;
+      touched.add(page);
+      if ((upper & OF_FILE) === 0 || (upper & SWAPPED) !== 0) written.add(page);
     }
   }
 }

@@ -1,5 +1,6 @@
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { type SnapshotLease, SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
+import { readWorkingSet } from "../../snapshot/host/working-set-file.ts";
 import { kindOf } from "../../snapshot/labels.ts";
 import type { SnapshotId } from "../../snapshot/manifest.ts";
 import { mismatchedSnapshot } from "../../snapshot/snapshot-error.ts";
@@ -37,6 +38,8 @@ export async function restoreSnapshot(
       wasConnected: origin === "snapshot",
       state: loadMachineState(components, { cpus, slots: slots.length }),
       memory: snapshot.memory,
+      // Copies that are made at once go with the last of them: nobody would come after.
+      workingSet: readWorkingSet(snapshot) ?? (kindOf(snapshot.manifest) === "fork" ? undefined : "sought"),
       snapshot,
       origin,
     } as const;

@@ -22,6 +22,7 @@ import type { BackendState } from "../state.ts";
 import type { Doorbell, DoorbellOptions, HostMemory, MemorySlot, MemorySlotOptions, Vm } from "../vm.ts";
 import { KvmIrqLine } from "./irq-line.ts";
 import { KvmMemorySlot } from "./memory-slot.ts";
+import { preFault } from "./pre-fault.ts";
 import { requestKvm } from "./request.ts";
 import type { KvmVcpuTicket } from "./vcpu-ticket.ts";
 import { restoreVcpuState, saveVcpuState } from "./x64/vcpu-state.ts";
@@ -144,6 +145,12 @@ export class KvmVm implements Vm {
     // Pairs with the stores in `openKvmVcpu` and in the vCPU's disposal.
     const thread = Atomics.load(vcpu.thread, 0);
     if (thread !== 0) signalThread(thread, SIGURG);
+  }
+
+  mapAhead(start: Gpa, length: number): boolean {
+    // Any vCPU will do: they share the tables.
+    for (const { fd } of this.#vcpus.values()) return preFault(fd, start, length);
+    return false;
   }
 
   save(): BackendState {

@@ -47,6 +47,10 @@ export class LeasedLink implements MachineLink {
     return this.#lent().agent();
   }
 
+  answered(): void {
+    this.#link.answered();
+  }
+
   explain(error: unknown): Promise<Error> {
     return this.#link.explain(error);
   }

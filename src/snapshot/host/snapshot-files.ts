@@ -10,6 +10,7 @@ export const manifestName = "manifest.json";
 export const stateName = "state.bin";
 export const memoryName = "memory.img";
 export const sealName = "seal.json";
+export const workingSetName = "working-set.bin";
 
 /** Path of the memory file of the snapshot in this folder. */
 export function memoryPath(folder: string): string {

@@ -1,5 +1,5 @@
 import { type Fd, fd } from "../../abi/fd.ts";
-import { MFD_CLOEXEC, O_CLOEXEC } from "../../abi/linux.x64.generated.ts";
+import { MFD_CLOEXEC, O_CLOEXEC, POSIX_FADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
 import { NativeFunction } from "../native-function.ts";
 import { countClosed, countOpened } from "../open-resources.ts";
 import { checked, systemError } from "./system-error.ts";
@@ -23,6 +23,9 @@ const nativePwrite = new NativeFunction<[number, Uint8Array, number, number], nu
   "intptr_t pwrite(int fd, void *bytes, size_t length, int64_t offset)",
 );
 const nativeFtruncate = new NativeFunction<[number, number], number>("int ftruncate(int fd, int64_t length)");
+const nativeFadvise = new NativeFunction<[number, number, number, number], number>(
+  "int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)",
+);
 const nativeMemfd = new NativeFunction<[string, number], number>(
   "int memfd_create(const char *name, unsigned int flags)",
 );
@@ -81,6 +84,11 @@ export function truncate(fd: Fd, length: number): void {
     uninterrupted(() => nativeFtruncate.call(fd, length)),
     `ftruncate to ${length}`,
   );
+}
+
+/** Drops what the system's cache holds of a file, as far as it is on the disk. A hint: nothing tells whether it was followed. */
+export function dropCached(fd: Fd): void {
+  nativeFadvise.call(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 // Reads and writes return how many bytes were moved, or a negative errno. The buffer may be guest memory: the guest
