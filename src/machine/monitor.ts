@@ -240,9 +240,8 @@ export class Monitor {
    */
   async reset(): Promise<void> {
     const guest = this.#guest;
-    const hub = this.#hub;
     if (guest.reset === undefined) throw engineCannot(this.info, "reset");
-    if (hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    if (this.#hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
     using limit = new BootLimit(guest, { timeoutMs: this.#job.bootTimeoutMs });
     await limit.race(
       this.#exclusively(async () => {
@@ -252,7 +251,7 @@ export class Monitor {
           "MACHINE_EXITED",
           `The machine '${this.info.name}' was reset, with all that ran in it`,
         );
-        hub.close(this.#resetError);
+        this.#hub?.close(this.#resetError);
         try {
           await this.#begin(limit);
         } catch (error) {
