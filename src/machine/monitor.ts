@@ -20,14 +20,14 @@ import {
   within,
 } from "./machine-end.ts";
 import { MachineLog } from "./machine-log.ts";
-import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
+import type { MachineRecord } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
 import { MainCommand } from "./main-command.ts";
 import type { CaptureOptions, MonitorJob } from "./monitor-job.ts";
 import { openForward } from "./port-forward.ts";
-import { identifyProcess } from "./process-identity.ts";
+import { RecordKeeper } from "./record-keeper.ts";
 import type { SavedMachine } from "./saved-machine.ts";
-import type { Forward, MachineExit, MachineInfo, PhaseTiming, PublishedPort, StopOptions } from "./types.ts";
+import type { Forward, MachineExit, MachineInfo, PublishedPort, StopOptions } from "./types.ts";
 
 /** What a monitor works with; the tests have doubles. */
 export interface MonitorParts {
@@ -50,10 +50,9 @@ export class Monitor {
   readonly #parts: MonitorParts;
   readonly #guest: EngineMachine;
   readonly #forwards: readonly Forward[];
+  readonly #keeper: RecordKeeper;
   readonly #log: MachineLog;
   readonly #ended: Promise<MachineExit>;
-  #record: MachineRecord;
-  #writing: Promise<void> = Promise.resolve();
   #hub: AgentHub | undefined;
   #control: ControlServer | undefined;
   #main: MainCommand | undefined;
@@ -75,7 +74,7 @@ export class Monitor {
     this.#parts = parts;
     this.#guest = guest;
     this.#forwards = forwards;
-    this.#record = job.record;
+    this.#keeper = new RecordKeeper(job.record, parts.registry);
     this.#log = new MachineLog(parts.registry.folder(job.record.info.id));
     this.#ended = guest.exited.then((exit) => this.#finish(exit));
   }
@@ -99,8 +98,8 @@ export class Monitor {
       const startedAt = performance.now();
       const guest = await startEngine(job, parts);
       monitor = new Monitor(job, parts, guest, forwards);
-      await monitor.#recordProcesses();
-      monitor.#addTiming("engine", startedAt, guest.timings?.phases);
+      await monitor.#keeper.addProcesses(guest);
+      monitor.#keeper.addTiming("engine", startedAt, guest.timings?.phases);
     } catch (error) {
       await Promise.all(forwards.map((forward) => forward.close()));
       throw error;
@@ -116,7 +115,7 @@ export class Monitor {
   }
 
   get record(): MachineRecord {
-    return this.#record;
+    return this.#keeper.record;
   }
 
   exits(): Readonly<Record<string, number>> | undefined {
@@ -124,8 +123,9 @@ export class Monitor {
   }
 
   get info(): MachineInfo {
+    const { info } = this.#keeper;
     const exits = this.exits();
-    return exits === undefined ? this.#record.info : { ...this.#record.info, exits };
+    return exits === undefined ? info : { ...info, exits };
   }
 
   /** Throws `MACHINE_NOT_RUNNING` before the boot and after the end. */
@@ -196,7 +196,7 @@ export class Monitor {
     await this.#begin(limit);
     this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
     limit.check();
-    await this.#update({
+    await this.#keeper.update({
       state: "running",
       startedAt: Date.now(),
       ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
@@ -211,13 +211,13 @@ export class Monitor {
     let phaseStart = performance.now();
     const stream = await limit.race(this.#guest.agent);
     const hub = await limit.race(this.#parts.openAgent(stream));
-    phaseStart = this.#addTiming("agent", phaseStart);
+    phaseStart = this.#keeper.addTiming("agent", phaseStart);
     const isSetUp = this.#guest.origin === "snapshot";
     await limit.race(
       isSetUp ? hub.agent.renew(freshIdentity(this.#hostname)) : hub.agent.setup(this.#setupRequest()),
     );
     this.#hub = hub;
-    this.#addTiming("setup", phaseStart);
+    this.#keeper.addTiming("setup", phaseStart);
     const saved = this.#job.main;
     const argv = saved?.argv ?? MainCommand.argvOf(config, defaults);
     if (saved !== undefined) this.#main = await limit.race(MainCommand.adopt(hub.agent, saved, this.#log));
@@ -302,15 +302,6 @@ export class Monitor {
     return await done;
   }
 
-  /** Returns the time, where the next phase starts. */
-  #addTiming(phase: PhaseTiming["phase"], startedAt: number, parts?: PhaseTiming["parts"]): number {
-    const now = performance.now();
-    const { timings } = this.#record.info;
-    const timing = { phase, ms: now - startedAt, ...(parts === undefined ? {} : { parts }) };
-    this.#record = withInfo(this.#record, { timings: [...timings, timing] });
-    return now;
-  }
-
   #setupRequest(): Parameters<Agent["setup"]>[0] {
     const { record, volumes } = this.#job;
     const { devices } = this.#guest;
@@ -351,7 +342,7 @@ export class Monitor {
   async #stopOrderly(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     const left = () => Math.max(0, deadline - Date.now());
-    await this.#update({ state: "stopping" });
+    await this.#keeper.update({ state: "stopping" });
     if (this.#main !== undefined && this.#mainExit === undefined) {
       this.#main.askToStop(this.#job.record.defaults.stopSignal);
       const gone = this.#main.ended.catch((): undefined => undefined);
@@ -371,11 +362,10 @@ export class Monitor {
     await this.#main?.ended.catch(() => {});
     await this.#log[Symbol.asyncDispose]();
     await Promise.resolve(this.#guest[Symbol.asyncDispose]()).catch(() => {});
+    await this.#keeper.end(exit);
     const { registry } = this.#parts;
-    this.#record = ended(this.#record, exit);
-    await this.#save();
-    await registry.removeRunDirectory(this.#record).catch(() => {});
-    if (this.#record.config.remove) await registry.remove(this.#record).catch(() => {});
+    await registry.removeRunDirectory(this.record).catch(() => {});
+    if (this.record.config.remove) await registry.remove(this.record).catch(() => {});
     this.#control?.close();
     return exit;
   }
@@ -392,33 +382,6 @@ export class Monitor {
     if (this.#intent !== undefined) return { reason: this.#intent, ...outcome };
     if (exit.kind === "failed") return { reason: "failed", detail: exit.detail, console: exit.console };
     return { reason: exit.kind, ...outcome };
-  }
-
-  async #update(changes: Partial<MachineInfo>): Promise<void> {
-    // How it ended is the last word.
-    if (this.#record.info.exit !== undefined) return;
-    this.#record = withInfo(this.#record, changes);
-    await this.#save();
-  }
-
-  async #save(): Promise<void> {
-    const record = this.#record;
-    // In order, so that an older state never replaces a newer one. Its folder may be gone: removed by force, or by hand.
-    this.#writing = this.#writing.then(() => this.#parts.registry.write(record).catch(() => {}));
-    await this.#writing;
-  }
-
-  /** The guest's process and this one, for whoever finds the record without us. */
-  async #recordProcesses(): Promise<void> {
-    const owner = await identifyProcess();
-    const guest = this.#guest.pid === process.pid ? undefined : await identifyProcess(this.#guest.pid);
-    this.#record = { ...this.#record, owner, ...(guest === undefined ? {} : { guest }) };
-    const { vsockSocket } = this.#guest;
-    await this.#update({
-      pid: process.pid,
-      ...(guest === undefined ? {} : { enginePid: guest.pid }),
-      ...(vsockSocket === undefined ? {} : { vsockSocket }),
-    });
   }
 }
 
