@@ -1,13 +1,13 @@
 import { mkdir } from "node:fs/promises";
-import { basename, join } from "node:path";
-import type { Agent, AgentTransport, ExecExit } from "../agent/requests.ts";
+import { join } from "node:path";
+import type { Agent, AgentTransport } from "../agent/requests.ts";
 import type { Engine, EngineExit, EngineMachine } from "../engine/engine.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import type { AgentHub, OpenAgent } from "./agent-hub.ts";
+import type { OpenAgent } from "./agent-hub.ts";
 import { aborted, BootLimit } from "./boot-limit.ts";
 import { captureFrozen } from "./capture-frozen.ts";
 import { ControlServer } from "./control-server.ts";
-import { freshIdentity } from "./guest-identity.ts";
+import { GuestSession } from "./guest-session.ts";
 import { signalName } from "./guest-signals.ts";
 import { limitGuestMemory } from "./limit-memory.ts";
 import {
@@ -22,11 +22,9 @@ import {
 import { MachineLog } from "./machine-log.ts";
 import type { MachineRecord } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import { MainCommand } from "./main-command.ts";
 import type { CaptureOptions, MonitorJob } from "./monitor-job.ts";
 import { openForward } from "./port-forward.ts";
 import { RecordKeeper } from "./record-keeper.ts";
-import type { SavedMachine } from "./saved-machine.ts";
 import type { Forward, MachineExit, MachineInfo, PublishedPort, StopOptions } from "./types.ts";
 
 /** What a monitor works with; the tests have doubles. */
@@ -53,10 +51,8 @@ export class Monitor {
   readonly #keeper: RecordKeeper;
   readonly #log: MachineLog;
   readonly #ended: Promise<MachineExit>;
-  #hub: AgentHub | undefined;
+  readonly #session: GuestSession;
   #control: ControlServer | undefined;
-  #main: MainCommand | undefined;
-  #mainExit: ExecExit | undefined;
   /** Why the machine ends, by whoever was first to want it to. */
   #intent: "stopped" | "killed" | "command" | undefined;
   #stopping: Promise<void> | undefined;
@@ -76,6 +72,8 @@ export class Monitor {
     this.#forwards = forwards;
     this.#keeper = new RecordKeeper(job.record, parts.registry);
     this.#log = new MachineLog(parts.registry.folder(job.record.info.id));
+    const { openAgent } = parts;
+    this.#session = new GuestSession(job, { guest, openAgent, log: this.#log, keeper: this.#keeper });
     this.#ended = guest.exited.then((exit) => this.#finish(exit));
   }
 
@@ -130,14 +128,16 @@ export class Monitor {
 
   /** Throws `MACHINE_NOT_RUNNING` before the boot and after the end. */
   agent(): Agent {
-    if (this.#hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
-    return this.#hub.agent;
+    const { hub } = this.#session;
+    if (hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    return hub.agent;
   }
 
   /** Lets somebody else speak to the agent; a reset ends it. */
   attach(transport: AgentTransport): void {
-    if (this.#hub === undefined) throw notRunning(this.info);
-    this.#hub.attach(transport);
+    const { hub } = this.#session;
+    if (hub === undefined) throw notRunning(this.info);
+    hub.attach(transport);
   }
 
   /** Resolves when the machine has ended and its record says so. */
@@ -163,12 +163,13 @@ export class Monitor {
   /** Signals the main command; see `Machine.signal`. */
   async signal(number: number): Promise<void> {
     const { exit, name } = this.info;
-    if (exit !== undefined || this.#mainExit !== undefined) throw notRunning(this.info);
-    if (this.#main === undefined)
+    const { main, mainExit } = this.#session;
+    if (exit !== undefined || mainExit !== undefined) throw notRunning(this.info);
+    if (main === undefined)
       throw new SupermachineError("INVALID_ARGUMENT", `The machine '${name}' has no main command to signal`, {
         hint: "Signal the execution that runs in it, or end the machine with kill",
       });
-    this.#main.signal(number);
+    main.signal(number);
   }
 
   /** What an agent request's failure really means: the machine's end, when that is the reason. */
@@ -193,45 +194,26 @@ export class Monitor {
   async #boot(): Promise<void> {
     const { record, bootTimeoutMs } = this.#job;
     using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
-    await this.#begin(limit);
+    await this.#session.begin(limit);
     this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
     limit.check();
+    const { main } = this.#session;
     await this.#keeper.update({
       state: "running",
       startedAt: Date.now(),
       ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
-      ...(this.#main === undefined ? {} : { command: this.#main.argv }),
+      ...(main === undefined ? {} : { command: main.argv }),
     });
     this.#followMain();
   }
 
-  /** From a guest that runs to one that takes commands, as itself and nobody else, with its main command. */
-  async #begin(limit: BootLimit): Promise<void> {
-    const { config, defaults } = this.#job.record;
-    let phaseStart = performance.now();
-    const stream = await limit.race(this.#guest.agent);
-    const hub = await limit.race(this.#parts.openAgent(stream));
-    phaseStart = this.#keeper.addTiming("agent", phaseStart);
-    const isSetUp = this.#guest.origin === "snapshot";
-    await limit.race(
-      isSetUp ? hub.agent.renew(freshIdentity(this.#hostname)) : hub.agent.setup(this.#setupRequest()),
-    );
-    this.#hub = hub;
-    this.#keeper.addTiming("setup", phaseStart);
-    const saved = this.#job.main;
-    const argv = saved?.argv ?? MainCommand.argvOf(config, defaults);
-    if (saved !== undefined) this.#main = await limit.race(MainCommand.adopt(hub.agent, saved, this.#log));
-    else if (argv !== undefined) await limit.race(this.#startMain(hub.agent, argv));
-  }
-
   /** Only once it is up: a command that ends at once must not end a machine that is still being started. */
   #followMain(): void {
-    const main = this.#main;
-    main?.ended.then(
-      // One that a reset has ended is no longer what the machine lives for.
-      (exit) => (main === this.#main ? this.#mainEnded(exit) : undefined),
-      () => {},
-    );
+    this.#session.followMain(async () => {
+      this.#intent ??= "command";
+      this.#stopping ??= this.#stopOrderly(defaultStopTimeoutMs);
+      await this.#stopping;
+    });
   }
 
   /**
@@ -241,19 +223,18 @@ export class Monitor {
   async reset(): Promise<void> {
     const guest = this.#guest;
     if (guest.reset === undefined) throw engineCannot(this.info, "reset");
-    if (this.#hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    if (this.#session.hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
     using limit = new BootLimit(guest, { timeoutMs: this.#job.bootTimeoutMs });
     await limit.race(
       this.#exclusively(async () => {
         await guest.reset?.();
-        this.#main = undefined;
         this.#resetError = new SupermachineError(
           "MACHINE_EXITED",
           `The machine '${this.info.name}' was reset, with all that ran in it`,
         );
-        this.#hub?.close(this.#resetError);
+        this.#session.breakOff(this.#resetError);
         try {
-          await this.#begin(limit);
+          await this.#session.begin(limit);
         } catch (error) {
           await guest.kill();
           throw error;
@@ -272,7 +253,7 @@ export class Monitor {
     if (guest.capture === undefined) throw engineCannot(this.info, "make snapshots of");
     const agent = this.agent();
     return await this.#exclusively(async () =>
-      captureFrozen({ guest, agent }, { ...options, saved: await this.#savedMachine() }),
+      captureFrozen({ guest, agent }, { ...options, saved: await this.#session.saved() }),
     );
   }
 
@@ -280,18 +261,6 @@ export class Monitor {
   async limitMemory(limitMiB: number): Promise<number> {
     if (this.info.exit !== undefined) throw notRunning(this.info);
     return await limitGuestMemory(this.#guest, this.info, limitMiB);
-  }
-
-  async #savedMachine(): Promise<SavedMachine> {
-    const { record, rootfs } = this.#job;
-    const main = this.#mainExit === undefined ? this.#main : undefined;
-    return {
-      image: record.info.image,
-      imageDigest: record.info.imageDigest,
-      rootfs: basename(rootfs),
-      defaults: record.defaults,
-      ...(main === undefined ? {} : { main: { argv: main.argv, pid: await main.pid } }),
-    };
   }
 
   /** One at a time: a snapshot of a machine that is being reset would be of neither state. */
@@ -302,53 +271,12 @@ export class Monitor {
     return await done;
   }
 
-  #setupRequest(): Parameters<Agent["setup"]>[0] {
-    const { record, volumes } = this.#job;
-    const { devices } = this.#guest;
-    return {
-      modules: devices.modules,
-      bind: devices.bind,
-      rootDevice: devices.rootDevice,
-      dax: devices.dax,
-      identity: freshIdentity(this.#hostname),
-      ...(devices.network === undefined || record.config.network === "none"
-        ? {}
-        : { network: devices.network }),
-      volumes,
-    };
-  }
-
-  get #hostname(): string {
-    const { record } = this.#job;
-    return record.config.hostname ?? record.info.id;
-  }
-
-  async #startMain(agent: Agent, argv: readonly string[]): Promise<void> {
-    if (argv.length === 0)
-      throw new SupermachineError("INVALID_ARGUMENT", "The image names no command to run", {
-        hint: "Pass a command",
-      });
-    const { config, defaults } = this.#job.record;
-    this.#main = await MainCommand.start(agent, argv, { config, defaults, log: this.#log });
-  }
-
-  async #mainEnded(exit: ExecExit): Promise<void> {
-    this.#mainExit = exit;
-    this.#intent ??= "command";
-    this.#stopping ??= this.#stopOrderly(defaultStopTimeoutMs);
-    await this.#stopping;
-  }
-
   async #stopOrderly(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     const left = () => Math.max(0, deadline - Date.now());
     await this.#keeper.update({ state: "stopping" });
-    if (this.#main !== undefined && this.#mainExit === undefined) {
-      this.#main.askToStop(this.#job.record.defaults.stopSignal);
-      const gone = this.#main.ended.catch((): undefined => undefined);
-      this.#mainExit = await within(gone, left());
-    }
-    const asked = this.#hub?.agent.shutdown().catch(() => {});
+    await this.#session.stopMain(left());
+    const asked = this.#session.hub?.agent.shutdown().catch(() => {});
     if ((await within(Promise.all([this.#guest.exited, asked]), left())) !== undefined) return;
     if (this.#intent === "stopped") this.#intent = "killed";
     await this.#guest.kill();
@@ -356,10 +284,10 @@ export class Monitor {
 
   async #finish(engineExit: EngineExit): Promise<MachineExit> {
     const exit = this.#exitOf(engineExit);
-    this.#hub?.close();
+    this.#session.hub?.close();
     await Promise.all(this.#forwards.map((forward) => forward.close()));
     // Its output has arrived, or never will: the connection is closed.
-    await this.#main?.ended.catch(() => {});
+    await this.#session.main?.ended.catch(() => {});
     await this.#log[Symbol.asyncDispose]();
     await Promise.resolve(this.#guest[Symbol.asyncDispose]()).catch(() => {});
     await this.#keeper.end(exit);
@@ -371,7 +299,7 @@ export class Monitor {
   }
 
   #exitOf(exit: EngineExit): MachineExit {
-    const main = this.#mainExit;
+    const main = this.#session.mainExit;
     const outcome = {
       ...(main?.exitCode === undefined ? {} : { exitCode: main.exitCode }),
       ...(main?.signal === undefined ? {} : { signal: signalName(main.signal) }),
