@@ -1,31 +1,23 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Agent, AgentTransport } from "../agent/requests.ts";
 import type { Engine, EngineExit, EngineMachine } from "../engine/engine.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { OpenAgent } from "./agent-hub.ts";
-import { aborted, BootLimit } from "./boot-limit.ts";
+import { BootLimit } from "./boot-limit.ts";
 import { captureFrozen } from "./capture-frozen.ts";
 import { ControlServer } from "./control-server.ts";
 import { GuestSession } from "./guest-session.ts";
-import { signalName } from "./guest-signals.ts";
 import { limitGuestMemory } from "./limit-memory.ts";
-import {
-  bootError,
-  engineCannot,
-  exitError,
-  isConnectionLoss,
-  notRunning,
-  panicLine,
-  within,
-} from "./machine-end.ts";
+import { bootError, endBehind, engineCannot, exitError, notRunning } from "./machine-end.ts";
 import { MachineLog } from "./machine-log.ts";
 import type { MachineRecord } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
 import type { CaptureOptions, MonitorJob } from "./monitor-job.ts";
-import { openForward } from "./port-forward.ts";
+import { openForwards } from "./port-forward.ts";
 import { RecordKeeper } from "./record-keeper.ts";
-import type { Forward, MachineExit, MachineInfo, PublishedPort, StopOptions } from "./types.ts";
+import { startEngine } from "./start-engine.ts";
+import { MachineStop } from "./stop-machine.ts";
+import type { Forward, MachineExit, MachineInfo, StopOptions } from "./types.ts";
 
 /** What a monitor works with; the tests have doubles. */
 export interface MonitorParts {
@@ -34,10 +26,6 @@ export interface MonitorParts {
   readonly registry: MachineRegistry;
   readonly signal?: AbortSignal | undefined;
 }
-
-const defaultStopTimeoutMs = 10_000;
-/** A guest that has lost its agent is mostly about to be reported as panicked or gone. */
-const lostAgentGraceMs = 3_000;
 
 /**
  * Runs one machine: boots it, serves its control socket and published ports, runs its main command, and writes down how
@@ -50,12 +38,10 @@ export class Monitor {
   readonly #forwards: readonly Forward[];
   readonly #keeper: RecordKeeper;
   readonly #log: MachineLog;
-  readonly #ended: Promise<MachineExit>;
   readonly #session: GuestSession;
+  readonly #stop: MachineStop;
+  readonly #ended: Promise<MachineExit>;
   #control: ControlServer | undefined;
-  /** Why the machine ends, by whoever was first to want it to. */
-  #intent: "stopped" | "killed" | "command" | undefined;
-  #stopping: Promise<void> | undefined;
   #busy: Promise<unknown> = Promise.resolve();
   /** What the last reset has ended failed with this. */
   #resetError: Error | undefined;
@@ -70,10 +56,12 @@ export class Monitor {
     this.#parts = parts;
     this.#guest = guest;
     this.#forwards = forwards;
-    this.#keeper = new RecordKeeper(job.record, parts.registry);
     this.#log = new MachineLog(parts.registry.folder(job.record.info.id));
-    const { openAgent } = parts;
-    this.#session = new GuestSession(job, { guest, openAgent, log: this.#log, keeper: this.#keeper });
+    const keeper = new RecordKeeper(job.record, parts.registry);
+    const session = new GuestSession(job, { guest, openAgent: parts.openAgent, log: this.#log, keeper });
+    this.#keeper = keeper;
+    this.#session = session;
+    this.#stop = new MachineStop({ guest, session, keeper });
     this.#ended = guest.exited.then((exit) => this.#finish(exit));
   }
 
@@ -91,7 +79,7 @@ export class Monitor {
       if (monitor === undefined) throw notRunning(job.record.info);
       return monitor.agent();
     };
-    const forwards = await publish(job.record.config.ports, agent);
+    const forwards = await openForwards(agent, job.record.config.ports);
     try {
       const startedAt = performance.now();
       const guest = await startEngine(job, parts);
@@ -106,24 +94,46 @@ export class Monitor {
       await monitor.#boot();
       return monitor;
     } catch (error) {
-      const failure = await monitor.#explainBoot(error);
+      const exit = await endBehind(error, monitor.#guest.exited);
       await monitor.kill();
-      throw failure;
+      throw exit === undefined ? error : bootError(exit);
     }
+  }
+
+  async #boot(): Promise<void> {
+    const { record, bootTimeoutMs } = this.#job;
+    using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
+    await this.#session.begin(limit);
+    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
+    limit.check();
+    const { main } = this.#session;
+    await this.#keeper.update({
+      state: "running",
+      startedAt: Date.now(),
+      ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
+      ...(main === undefined ? {} : { command: main.argv }),
+    });
+    this.#followMain();
+  }
+
+  /** Only once it is up: a command that ends at once must not end a machine that is still being started. */
+  #followMain(): void {
+    this.#session.followMain(() => this.#stop.stop("command"));
   }
 
   get record(): MachineRecord {
     return this.#keeper.record;
   }
 
-  exits(): Readonly<Record<string, number>> | undefined {
-    return this.#guest.exitCounts?.();
-  }
-
   get info(): MachineInfo {
     const { info } = this.#keeper;
     const exits = this.exits();
     return exits === undefined ? info : { ...info, exits };
+  }
+
+  /** How often the vCPUs left the guest, by kind; undefined where the engine does not count. */
+  exits(): Readonly<Record<string, number>> | undefined {
+    return this.#guest.exitCounts?.();
   }
 
   /** Throws `MACHINE_NOT_RUNNING` before the boot and after the end. */
@@ -147,16 +157,13 @@ export class Monitor {
 
   /** Orderly end; see `Machine.stop`. */
   async stop(options: StopOptions = {}): Promise<MachineExit> {
-    this.#intent ??= "stopped";
-    this.#stopping ??= this.#stopOrderly(options.timeoutMs ?? defaultStopTimeoutMs);
-    await this.#stopping;
+    await this.#stop.stop("stopped", options.timeoutMs);
     return this.#ended;
   }
 
   /** Ends the machine at once; see `Machine.kill`. */
   async kill(): Promise<MachineExit> {
-    this.#intent = "killed";
-    await this.#guest.kill();
+    await this.#stop.kill();
     return this.#ended;
   }
 
@@ -176,44 +183,8 @@ export class Monitor {
   async explain(error: unknown): Promise<Error> {
     const given = error instanceof Error ? error : new Error(String(error));
     if (given === this.#resetError) return given;
-    // At the machine's end we close the connection ourselves, if it is still there: then the end is known already.
-    const wasClosed = given instanceof SupermachineError && given.code === "ABORTED";
-    if (!wasClosed && !isConnectionLoss(given)) return given;
-    const exit = await within(this.#guest.exited, wasClosed ? 0 : lostAgentGraceMs);
-    return exit === undefined ? given : exitError(this.info.name, this.#exitOf(exit), given);
-  }
-
-  /** As `explain`, for what went wrong before the machine was up. */
-  async #explainBoot(error: unknown): Promise<unknown> {
-    const wasClosed = error instanceof SupermachineError && error.code === "ABORTED";
-    if (!wasClosed && !isConnectionLoss(error)) return error;
-    const exit = await within(this.#guest.exited, wasClosed ? 0 : lostAgentGraceMs);
-    return exit === undefined ? error : bootError(exit);
-  }
-
-  async #boot(): Promise<void> {
-    const { record, bootTimeoutMs } = this.#job;
-    using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
-    await this.#session.begin(limit);
-    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
-    limit.check();
-    const { main } = this.#session;
-    await this.#keeper.update({
-      state: "running",
-      startedAt: Date.now(),
-      ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
-      ...(main === undefined ? {} : { command: main.argv }),
-    });
-    this.#followMain();
-  }
-
-  /** Only once it is up: a command that ends at once must not end a machine that is still being started. */
-  #followMain(): void {
-    this.#session.followMain(async () => {
-      this.#intent ??= "command";
-      this.#stopping ??= this.#stopOrderly(defaultStopTimeoutMs);
-      await this.#stopping;
-    });
+    const exit = await endBehind(given, this.#guest.exited);
+    return exit === undefined ? given : exitError(this.info.name, this.#stop.exitOf(exit), given);
   }
 
   /**
@@ -271,19 +242,8 @@ export class Monitor {
     return await done;
   }
 
-  async #stopOrderly(timeoutMs: number): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
-    const left = () => Math.max(0, deadline - Date.now());
-    await this.#keeper.update({ state: "stopping" });
-    await this.#session.stopMain(left());
-    const asked = this.#session.hub?.agent.shutdown().catch(() => {});
-    if ((await within(Promise.all([this.#guest.exited, asked]), left())) !== undefined) return;
-    if (this.#intent === "stopped") this.#intent = "killed";
-    await this.#guest.kill();
-  }
-
   async #finish(engineExit: EngineExit): Promise<MachineExit> {
-    const exit = this.#exitOf(engineExit);
+    const exit = this.#stop.exitOf(engineExit);
     this.#session.hub?.close();
     await Promise.all(this.#forwards.map((forward) => forward.close()));
     // Its output has arrived, or never will: the connection is closed.
@@ -297,48 +257,4 @@ export class Monitor {
     this.#control?.close();
     return exit;
   }
-
-  #exitOf(exit: EngineExit): MachineExit {
-    const main = this.#session.mainExit;
-    const outcome = {
-      ...(main?.exitCode === undefined ? {} : { exitCode: main.exitCode }),
-      ...(main?.signal === undefined ? {} : { signal: signalName(main.signal) }),
-      ...(main?.outOfMemory === true ? { outOfMemory: true } : {}),
-    };
-    if (exit.kind === "panic")
-      return { reason: "panic", detail: panicLine(exit.console), console: exit.console };
-    if (this.#intent !== undefined) return { reason: this.#intent, ...outcome };
-    if (exit.kind === "failed") return { reason: "failed", detail: exit.detail, console: exit.console };
-    return { reason: exit.kind, ...outcome };
-  }
-}
-
-async function publish(ports: readonly PublishedPort[], agent: () => Agent): Promise<Forward[]> {
-  const forwards: Forward[] = [];
-  try {
-    for (const port of ports) forwards.push(await openForward(agent, port));
-    return forwards;
-  } catch (error) {
-    await Promise.all(forwards.map((forward) => forward.close()));
-    throw error;
-  }
-}
-
-async function startEngine(job: MonitorJob, parts: MonitorParts): Promise<EngineMachine> {
-  const { record, architecture, rootfs, kernel, home, origin } = job;
-  const directory = join(record.runDirectory, "engine");
-  await mkdir(directory, { mode: 0o700 });
-  if (parts.signal?.aborted === true) throw aborted(parts.signal.reason);
-  return parts.engine.start({
-    id: record.info.id,
-    architecture,
-    cpus: record.config.cpus,
-    memoryMiB: record.config.memoryMiB,
-    kernel,
-    rootfs,
-    network: record.config.network,
-    directory,
-    home,
-    origin,
-  });
 }
