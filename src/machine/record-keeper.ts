@@ -1,7 +1,7 @@
 import type { EngineMachine } from "../engine/engine.ts";
+import { identifyProcess } from "../storage/process-identity.ts";
 import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import { identifyProcess } from "./process-identity.ts";
 import type { MachineExit, MachineInfo, PhaseTiming } from "./types.ts";
 
 /** The record of a machine as its monitor knows it, written down whenever others should know of a change. */
@@ -33,8 +33,8 @@ export class RecordKeeper {
 
   /** The guest's process and this one, for whoever finds the record without us. */
   async addProcesses(guest: EngineMachine): Promise<void> {
-    const owner = await identifyProcess();
-    const other = guest.pid === process.pid ? undefined : await identifyProcess(guest.pid);
+    const owner = identifyProcess();
+    const other = guest.pid === process.pid ? undefined : identifyProcess(guest.pid);
     this.#record = { ...this.#record, owner, ...(other === undefined ? {} : { guest: other }) };
     const { vsockSocket } = guest;
     await this.update({
