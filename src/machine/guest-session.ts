@@ -1,7 +1,6 @@
 import { basename } from "node:path";
 import type { Agent, ExecExit } from "../agent/requests.ts";
 import type { EngineMachine } from "../engine/engine.ts";
-import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import type { BootLimit } from "./boot-limit.ts";
 import { freshIdentity } from "./guest-identity.ts";
@@ -130,10 +129,6 @@ export class GuestSession {
   }
 
   async #startMain(agent: Agent, argv: readonly string[]): Promise<void> {
-    if (argv.length === 0)
-      throw new SupermachineError("INVALID_ARGUMENT", "The image names no command to run", {
-        hint: "Pass a command",
-      });
     const { config, defaults } = this.#job.record;
     this.#main = await MainCommand.start(agent, argv, { config, defaults, log: this.#parts.log });
   }
