@@ -222,9 +222,8 @@ export class Monitor {
   async snapshot(options: CaptureOptions): Promise<string> {
     const guest = this.#guest;
     if (guest.capture === undefined) throw engineCannot(this.info, "make snapshots of");
-    const agent = this.agent();
     return await this.#exclusively(async () =>
-      captureFrozen({ guest, agent }, { ...options, saved: await this.#session.saved() }),
+      captureFrozen({ guest, agent: this.agent() }, { ...options, saved: await this.#session.saved() }),
     );
   }
 

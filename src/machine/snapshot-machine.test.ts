@@ -119,3 +119,24 @@ test("of two resets at once, the second closes the connection that the first has
   await machine.kill();
   assert.deepEqual([openAfterwards, open.size], [1, 0]);
 });
+
+test("a snapshot that waits for a reset speaks to the agent that is there afterwards", async () => {
+  using rig = new Rig();
+  const openAgent: OpenAgent = async (stream) => {
+    const { agent, ...hub } = await rig.parts.openAgent(stream);
+    let isClosed = false;
+    const freeze = async () => assert.equal(isClosed, false);
+    const close = (reason?: Error) => {
+      isClosed = true;
+      hub.close(reason);
+    };
+    return { ...hub, agent: Object.assign(Object.create(agent), { freeze }), close };
+  };
+  const machine = await createMachine("busybox", { home: rig.root }, { ...rig.parts, openAgent });
+  const [, outcome] = await Promise.allSettled([
+    machine.reset(),
+    machine.snapshot({ kind: "snapshot", labels: {} }),
+  ]);
+  await machine.kill();
+  assert.equal(outcome.status, "fulfilled");
+});
