@@ -140,12 +140,12 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
   });
 
   test("threads that wait for a vCPU do not keep the process alive", () => {
-    const threads = new URL("../../src/engine/vmm/vcpu-threads.js", import.meta.url).href;
+    const workers = new URL("../../src/engine/vmm/vcpu-workers.js", import.meta.url).href;
     const script = join(folder, "prepare.mjs");
     for (const aliveMs of [0, 2000]) {
       const lines = [
-        `import { prepareVcpuThreads } from ${JSON.stringify(threads)};`,
-        "prepareVcpuThreads(2);",
+        `import { vcpuWorkers } from ${JSON.stringify(workers)};`,
+        "vcpuWorkers.prepare(2);",
         `setTimeout(() => {}, ${aliveMs});`,
       ];
       writeFileSync(script, lines.join("\n"));

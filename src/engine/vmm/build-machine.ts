@@ -63,13 +63,13 @@ export interface RestoreSource {
 export type SavedState = Pick<RestoreSource, "state" | "wasConnected">;
 
 /** Without a root image the machine has a slot for one, and nothing in it. */
-export type MachineShape = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
+export type VmmConfig = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
 
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
 
 /** The recipe from a configuration to a machine that is about to boot. What fails undoes what was done. */
-export function bootMachine(config: MachineShape, watch: DescriptorWatch, clock: PhaseClock): BuiltMachine {
+export function bootMachine(config: VmmConfig, watch: DescriptorWatch, clock: PhaseClock): BuiltMachine {
   using undo = new DisposalStack();
   const parts = assemble(config, { watch, undo, clock });
   using kernel = openBootFile(config.kernel.image);
@@ -88,7 +88,7 @@ export function bootMachine(config: MachineShape, watch: DescriptorWatch, clock:
 
 /** The same recipe, with a state in place of the reset: the machine goes on where the saved one stood. */
 export function restoreMachine(
-  config: MachineShape,
+  config: VmmConfig,
   watch: DescriptorWatch,
   source: RestoreSource,
   clock: PhaseClock,
@@ -98,15 +98,6 @@ export function restoreMachine(
   putState(parts, source);
   clock.mark("restore state");
   return finish(parts, { kind: "restored" }, undo);
-}
-
-type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
-
-interface Assembly {
-  readonly watch: DescriptorWatch;
-  readonly undo: DisposalStack;
-  readonly clock: PhaseClock;
-  readonly source?: RestoreSource;
 }
 
 /**
@@ -122,6 +113,15 @@ export function resetMachine(built: BuiltMachine, saved: SavedState): void {
   putState(built, saved);
 }
 
+type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
+
+interface Assembly {
+  readonly watch: DescriptorWatch;
+  readonly undo: DisposalStack;
+  readonly clock: PhaseClock;
+  readonly source?: RestoreSource;
+}
+
 /**
  * The clock and the interrupt controllers first; the devices last, because they may raise interrupts, which a vCPU's own
  * state would overwrite.
@@ -134,7 +134,7 @@ function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnecte
   if (wasConnected) vsock.resetConnections();
 }
 
-function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly): Parts {
+function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
   const shell = undo.use(spareShells.take(config));
   const { vm, ram, vcpus, serialLine } = shell;

@@ -4,7 +4,7 @@ import { mappingsOfRegions, type RegionMapping } from "../../snapshot/host/memor
 import type { MemoryRun } from "../../snapshot/memory-runs.ts";
 import { type OwnedFd, open } from "../../sys/linux/file.ts";
 import type { MapOptions } from "../../sys/linux/mapping.ts";
-import type { RamPiece } from "./machine-shell.ts";
+import { type RamPiece, regionsOf } from "./machine-shell.ts";
 
 /**
  * Puts a saved memory in place of empty RAM. Nothing is read: a page comes from its file when it is first touched, and
@@ -12,8 +12,7 @@ import type { RamPiece } from "./machine-shell.ts";
  */
 export function mapSavedRam(runs: readonly MemoryRun[], ram: readonly RamPiece[]): void {
   using files = new OpenFiles();
-  const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
-  for (const [index, pieces] of mappingsOfRegions(runs, regions).entries())
+  for (const [index, pieces] of mappingsOfRegions(runs, regionsOf(ram)).entries())
     for (const piece of pieces) ram[index]?.mapping.replace(piece.at, piece.length, mapOptions(files, piece));
 }
 
