@@ -1,4 +1,5 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { concatenate } from "../streams/concatenate.ts";
 import { AgentLink } from "./link.ts";
 import { decodeEntries, decodeExit, decodeNothing, decodeStat, encodeRequest } from "./messages.ts";
 import { Operation, type OperationPlan } from "./operation.ts";
@@ -101,7 +102,7 @@ export class AgentClient implements Agent {
         throw new SupermachineError("FILE_ERROR", `Directory '${path}' has too many entries to list`);
       pieces.push(piece);
     }
-    return decodeEntries(concat(pieces, length));
+    return decodeEntries(concatenate(pieces, length));
   }
 
   mkdir(path: string, options: { parents?: boolean; mode?: number } = {}): Promise<void> {
@@ -245,14 +246,4 @@ function encodeSignal(number: number): Uint8Array {
   const payload = new Uint8Array(4);
   new DataView(payload.buffer).setUint32(0, number, true);
   return payload;
-}
-
-function concat(pieces: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

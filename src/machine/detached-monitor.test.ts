@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { identifyProcess } from "../storage/process-identity.ts";
 import { createMachine } from "./create-machine.ts";
 import { Machine } from "./machine.ts";
-import { identifyProcess } from "./process-identity.ts";
 import { fakeParts } from "./testing/fake-parts.ts";
 import { TemporaryHome } from "./testing/temporary-home.ts";
 import type { MachineOptions } from "./types.ts";
@@ -124,7 +124,7 @@ test("what a program leaves that ended without a word is swept away, its name in
   await machine.kill();
   const sleeper = spawn("sleep", ["60"]);
   await once(sleeper, "spawn");
-  const owner = await identifyProcess(sleeper.pid);
+  const owner = identifyProcess(sleeper.pid);
   mkdirSync(record.runDirectory, { recursive: true });
   writeFileSync(path, JSON.stringify({ ...record, owner, config: { ...record.config, detached: false } }));
   assert.equal((await Machine.list({ home: home.root })).length, 1);
@@ -140,7 +140,7 @@ test("a process that got a dead monitor's number is not mistaken for it", async 
   const path = join(home.root, "machines", machine.id, "machine.json");
   const record = JSON.parse(readFileSync(path, "utf8"));
   await machine.kill();
-  const own = await identifyProcess();
+  const own = identifyProcess();
   writeFileSync(path, JSON.stringify({ ...record, owner: { ...own, started: `${own.started}0` } }));
   const [listed] = await Machine.list({ home: home.root, all: true });
   assert.equal(listed?.state, "crashed");

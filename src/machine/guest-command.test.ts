@@ -26,6 +26,7 @@ test("commandLine() follows docker: arguments replace Cmd, a new entrypoint drop
   assert.deepEqual(commandLine(defaults({}), { entrypoint: [], argv: ["x"] }), ["x"]);
   assert.deepEqual(commandLine(defaults({ entrypoint: ["/mine"] }), {}), ["/mine"]);
   assert.deepEqual(commandLine(defaults({ entrypoint: ["/mine"] }), { argv: ["x"] }), ["/mine", "x"]);
+  assert.throws(() => commandLine({ entrypoint: [], cmd: [] }, {}), { code: "INVALID_ARGUMENT" });
 });
 
 test("guestDefaults() lays the machine's options over the image's configuration", () => {

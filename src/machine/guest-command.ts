@@ -1,3 +1,4 @@
+import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { ImageConfig } from "../image/image.ts";
 import type { MachineConfig } from "./types.ts";
 
@@ -41,13 +42,19 @@ export function mergeEnv(base: readonly string[], added: Readonly<Record<string,
 
 /**
  * Docker's rule for what a container runs: arguments replace Cmd and are appended to Entrypoint; a new Entrypoint
- * drops Cmd.
+ * drops Cmd. Throws INVALID_ARGUMENT when nothing comes of it.
  */
 export function commandLine(
   defaults: Pick<GuestDefaults, "entrypoint" | "cmd">,
   override: { argv?: readonly string[] | undefined; entrypoint?: readonly string[] | undefined },
 ): string[] {
-  const given = override.argv ?? [];
-  if (override.entrypoint !== undefined) return [...override.entrypoint, ...given];
-  return [...defaults.entrypoint, ...(given.length > 0 ? given : defaults.cmd)];
+  const { argv = [], entrypoint } = override;
+  const command =
+    entrypoint === undefined
+      ? [...defaults.entrypoint, ...(argv.length > 0 ? argv : defaults.cmd)]
+      : [...entrypoint, ...argv];
+  if (command.length > 0) return command;
+  throw new SupermachineError("INVALID_ARGUMENT", "The image names no command to run", {
+    hint: "Pass a command",
+  });
 }

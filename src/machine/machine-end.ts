@@ -3,6 +3,9 @@ import type { ErrorCode } from "../errors/codes.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { MachineExit, MachineInfo } from "./types.ts";
 
+/** A guest that has lost its agent is mostly about to be reported as panicked or gone. */
+const lostAgentGraceMs = 3_000;
+
 /** The error for whoever was using a machine when it ended, or uses it afterwards. */
 export function exitError(name: string, exit: MachineExit, cause?: unknown): SupermachineError {
   const data = { ...exit };
@@ -79,6 +82,17 @@ export function panicLine(console: readonly string[]): string {
 function panicCause({ detail }: MachineExit): string {
   const cause = /Kernel panic - not syncing: (.*)/.exec(detail ?? "")?.[1];
   return cause === undefined ? "" : `: ${cause}`;
+}
+
+/** The guest's end, where that is why an agent's request failed. */
+export async function endBehind(
+  error: unknown,
+  exited: Promise<EngineExit>,
+): Promise<EngineExit | undefined> {
+  // At the machine's end we close the connection ourselves, if it is still there: then the end is known already.
+  const wasClosed = error instanceof SupermachineError && error.code === "ABORTED";
+  if (!wasClosed && !isConnectionLoss(error)) return undefined;
+  return await within(exited, wasClosed ? 0 : lostAgentGraceMs);
 }
 
 /** True for failures of the connection to the agent itself, whose reason is to be looked for elsewhere. */

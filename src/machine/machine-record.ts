@@ -1,12 +1,12 @@
 import * as v from "valibot";
+import type { ProcessIdentity } from "../storage/process-identity.ts";
 import type { GuestDefaults } from "./guest-command.ts";
-import type { ProcessIdentity } from "./process-identity.ts";
 import type { MachineConfig, MachineExit, MachineInfo, MachineState } from "./types.ts";
 
 /** What `machine.json` holds: everything that other processes can know about a machine. */
 export interface MachineRecord {
   /** Of this format. */
-  readonly version: 1;
+  readonly version: 2;
   readonly info: MachineInfo;
   readonly config: MachineConfig;
   readonly defaults: GuestDefaults;
@@ -50,12 +50,13 @@ export function parseRecord(text: string): MachineRecord | undefined {
 }
 
 const identity = v.object({
+  place: v.string(),
   pid: v.pipe(v.number(), v.integer(), v.minValue(1)),
-  started: v.optional(v.string()),
+  started: v.string(),
 });
 const strings = v.array(v.string());
 const schema = v.looseObject({
-  version: v.literal(1),
+  version: v.literal(2),
   info: v.looseObject({
     id: v.pipe(v.string(), v.regex(/^[0-9a-f]{12}$/)),
     name: v.string(),

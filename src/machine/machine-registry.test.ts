@@ -3,18 +3,16 @@ import { mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { test } from "node:test";
 import { Home } from "../storage/home.ts";
+import { identifyProcess } from "../storage/process-identity.ts";
 import type { MachineRecord } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
 import { resolveMachine } from "./machine-spec.ts";
-import { identifyProcess } from "./process-identity.ts";
 import { TemporaryHome } from "./testing/temporary-home.ts";
 
-async function recordMaker(
-  name: string,
-): Promise<(place: { id: string; runDirectory: string }) => MachineRecord> {
-  const owner = await identifyProcess();
+function recordMaker(name: string): (place: { id: string; runDirectory: string }) => MachineRecord {
+  const owner = identifyProcess();
   return ({ id, runDirectory }) => ({
-    version: 1,
+    version: 2,
     info: {
       id,
       name,
@@ -46,7 +44,7 @@ test("a record is found by name, id and prefix; an ambiguous prefix is refused",
   const registry = new MachineRegistry(new Home(home.root));
   const records: MachineRecord[] = [];
   // With 17 ids, two start with the same digit.
-  for (let i = 0; i < 17; i++) records.push(await registry.add(`m${i}`, await recordMaker(`m${i}`)));
+  for (let i = 0; i < 17; i++) records.push(await registry.add(`m${i}`, recordMaker(`m${i}`)));
   for (const { info } of records) {
     assert.equal((await registry.find(info.name)).info.id, info.id);
     assert.equal((await registry.find(info.id)).info.id, info.id);
@@ -61,11 +59,11 @@ test("a record is found by name, id and prefix; an ambiguous prefix is refused",
 test("a name whose machine's folder was deleted by hand is free", async () => {
   using home = new TemporaryHome();
   const registry = new MachineRegistry(new Home(home.root));
-  const first = await registry.add("x", await recordMaker("x"));
-  await assert.rejects(registry.add("x", await recordMaker("x")), { code: "NAME_IN_USE" });
+  const first = await registry.add("x", recordMaker("x"));
+  await assert.rejects(registry.add("x", recordMaker("x")), { code: "NAME_IN_USE" });
   assert.equal((await registry.list()).length, 1);
   rmSync(registry.folder(first.info.id), { recursive: true });
-  assert.equal((await registry.add("x", await recordMaker("x"))).info.name, "x");
+  assert.equal((await registry.add("x", recordMaker("x"))).info.name, "x");
 });
 
 test("what is no record is not listed; a folder without any is swept away once it is old", async () => {
@@ -75,7 +73,7 @@ test("what is no record is not listed; a folder without any is swept away once i
   const ids = ["aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd"];
   for (const id of ids) mkdirSync(join(machines, id), { recursive: true });
   writeFileSync(join(machines, "aaaaaaaaaaaa", "machine.json"), "{");
-  writeFileSync(join(machines, "bbbbbbbbbbbb", "machine.json"), '{"version":2}');
+  writeFileSync(join(machines, "bbbbbbbbbbbb", "machine.json"), '{"version":1}');
   const longAgo = new Date(Date.now() - 2 * 60 * 60 * 1000);
   for (const id of [...ids.slice(0, 2), "dddddddddddd"]) utimesSync(join(machines, id), longAgo, longAgo);
   assert.deepEqual(await registry.list(), []);
@@ -86,7 +84,7 @@ test("what is no record is not listed; a folder without any is swept away once i
 test("a run directory from a record that was tampered with is not deleted", async () => {
   using home = new TemporaryHome();
   const registry = new MachineRegistry(new Home(home.root));
-  const record = await registry.add("x", await recordMaker("x"));
+  const record = await registry.add("x", recordMaker("x"));
   const precious = join(home.root, "precious");
   mkdirSync(precious);
   await registry.remove({ ...record, runDirectory: precious });

@@ -16,8 +16,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { Home } from "../storage/home.ts";
+import { isAlive } from "../storage/process-identity.ts";
 import { ended, isLive, type MachineRecord, parseRecord } from "./machine-record.ts";
-import { isAlive } from "./process-identity.ts";
 
 /**
  * The machines of all processes, as files:
@@ -87,7 +87,7 @@ export class MachineRegistry {
   /** A machine's record as it is now; undefined when there is none (any more). */
   async read(id: string): Promise<MachineRecord | undefined> {
     const record = await this.#load(id);
-    if (record === undefined || !isLive(record) || (await isAlive(record.owner))) return record;
+    if (record === undefined || !isLive(record) || isAlive(record.owner)) return record;
     // The owner may have written its last word between our two looks; after its death nothing changes any more.
     const last = await this.#load(id);
     return last === undefined || !isLive(last) ? last : this.#settle(last);
@@ -165,8 +165,7 @@ export class MachineRegistry {
   }
 
   async #settle(record: MachineRecord): Promise<MachineRecord | undefined> {
-    if (record.guest !== undefined && (await isAlive(record.guest)))
-      process.kill(record.guest.pid, "SIGKILL");
+    if (record.guest !== undefined && isAlive(record.guest)) process.kill(record.guest.pid, "SIGKILL");
     // A machine inside a program is that program's own affair: with it gone nobody will ask for its remains.
     if (record.config.remove || !record.config.detached) {
       await this.remove(record);

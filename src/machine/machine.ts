@@ -1,4 +1,3 @@
-import { SupermachineError } from "../errors/supermachine-error.ts";
 import { Home } from "../storage/home.ts";
 import { Execution } from "./execution.ts";
 import { commandLine } from "./guest-command.ts";
@@ -201,10 +200,6 @@ export class Machine implements AsyncDisposable {
   run(argv: readonly string[] = [], options: RunOptions = {}): Execution<string | Uint8Array> {
     const { entrypoint, ...exec } = options;
     const command = commandLine(this.#link.defaults, { argv, entrypoint });
-    if (command.length === 0)
-      throw new SupermachineError("INVALID_ARGUMENT", "The image names no command to run", {
-        hint: "Pass a command",
-      });
     return new Execution(this.#link, command, exec);
   }
 

@@ -1,33 +1,23 @@
-import { mkdir } from "node:fs/promises";
-import { basename, join } from "node:path";
-import type { Agent, AgentTransport, ExecExit } from "../agent/requests.ts";
+import { join } from "node:path";
+import type { Agent, AgentTransport } from "../agent/requests.ts";
 import type { Engine, EngineExit, EngineMachine } from "../engine/engine.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
-import type { AgentHub, OpenAgent } from "./agent-hub.ts";
-import { aborted, BootLimit } from "./boot-limit.ts";
+import type { OpenAgent } from "./agent-hub.ts";
+import { BootLimit } from "./boot-limit.ts";
 import { captureFrozen } from "./capture-frozen.ts";
 import { ControlServer } from "./control-server.ts";
-import { freshIdentity } from "./guest-identity.ts";
-import { signalName } from "./guest-signals.ts";
+import { GuestSession } from "./guest-session.ts";
 import { limitGuestMemory } from "./limit-memory.ts";
-import {
-  bootError,
-  engineCannot,
-  exitError,
-  isConnectionLoss,
-  notRunning,
-  panicLine,
-  within,
-} from "./machine-end.ts";
+import { bootError, endBehind, engineCannot, exitError, notRunning } from "./machine-end.ts";
 import { MachineLog } from "./machine-log.ts";
-import { ended, type MachineRecord, withInfo } from "./machine-record.ts";
+import type { MachineRecord } from "./machine-record.ts";
 import type { MachineRegistry } from "./machine-registry.ts";
-import { MainCommand } from "./main-command.ts";
 import type { CaptureOptions, MonitorJob } from "./monitor-job.ts";
-import { openForward } from "./port-forward.ts";
-import { identifyProcess } from "./process-identity.ts";
-import type { SavedMachine } from "./saved-machine.ts";
-import type { Forward, MachineExit, MachineInfo, PhaseTiming, PublishedPort, StopOptions } from "./types.ts";
+import { openForwards } from "./port-forward.ts";
+import { RecordKeeper } from "./record-keeper.ts";
+import { startEngine } from "./start-engine.ts";
+import { MachineStop } from "./stop-machine.ts";
+import type { Forward, MachineExit, MachineInfo, StopOptions } from "./types.ts";
 
 /** What a monitor works with; the tests have doubles. */
 export interface MonitorParts {
@@ -36,10 +26,6 @@ export interface MonitorParts {
   readonly registry: MachineRegistry;
   readonly signal?: AbortSignal | undefined;
 }
-
-const defaultStopTimeoutMs = 10_000;
-/** A guest that has lost its agent is mostly about to be reported as panicked or gone. */
-const lostAgentGraceMs = 3_000;
 
 /**
  * Runs one machine: boots it, serves its control socket and published ports, runs its main command, and writes down how
@@ -50,17 +36,12 @@ export class Monitor {
   readonly #parts: MonitorParts;
   readonly #guest: EngineMachine;
   readonly #forwards: readonly Forward[];
+  readonly #keeper: RecordKeeper;
   readonly #log: MachineLog;
+  readonly #session: GuestSession;
+  readonly #stop: MachineStop;
   readonly #ended: Promise<MachineExit>;
-  #record: MachineRecord;
-  #writing: Promise<void> = Promise.resolve();
-  #hub: AgentHub | undefined;
   #control: ControlServer | undefined;
-  #main: MainCommand | undefined;
-  #mainExit: ExecExit | undefined;
-  /** Why the machine ends, by whoever was first to want it to. */
-  #intent: "stopped" | "killed" | "command" | undefined;
-  #stopping: Promise<void> | undefined;
   #busy: Promise<unknown> = Promise.resolve();
   /** What the last reset has ended failed with this. */
   #resetError: Error | undefined;
@@ -75,8 +56,12 @@ export class Monitor {
     this.#parts = parts;
     this.#guest = guest;
     this.#forwards = forwards;
-    this.#record = job.record;
     this.#log = new MachineLog(parts.registry.folder(job.record.info.id));
+    const keeper = new RecordKeeper(job.record, parts.registry);
+    const session = new GuestSession(job, { guest, openAgent: parts.openAgent, log: this.#log, keeper });
+    this.#keeper = keeper;
+    this.#session = session;
+    this.#stop = new MachineStop({ guest, session, keeper });
     this.#ended = guest.exited.then((exit) => this.#finish(exit));
   }
 
@@ -94,13 +79,13 @@ export class Monitor {
       if (monitor === undefined) throw notRunning(job.record.info);
       return monitor.agent();
     };
-    const forwards = await publish(job.record.config.ports, agent);
+    const forwards = await openForwards(agent, job.record.config.ports);
     try {
       const startedAt = performance.now();
       const guest = await startEngine(job, parts);
       monitor = new Monitor(job, parts, guest, forwards);
-      await monitor.#recordProcesses();
-      monitor.#addTiming("engine", startedAt, guest.timings?.phases);
+      await monitor.#keeper.addProcesses(guest);
+      monitor.#keeper.addTiming("engine", startedAt, guest.timings?.phases);
     } catch (error) {
       await Promise.all(forwards.map((forward) => forward.close()));
       throw error;
@@ -109,14 +94,26 @@ export class Monitor {
       await monitor.#boot();
       return monitor;
     } catch (error) {
-      const failure = await monitor.#explainBoot(error);
+      const exit = await endBehind(error, monitor.#guest.exited);
       await monitor.kill();
-      throw failure;
+      throw exit === undefined ? error : bootError(exit);
     }
   }
 
-  get record(): MachineRecord {
-    return this.#record;
+  async #boot(): Promise<void> {
+    const { record, bootTimeoutMs } = this.#job;
+    using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
+    await this.#session.begin(limit);
+    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
+    limit.check();
+    const { main } = this.#session;
+    await this.#keeper.update({
+      state: "running",
+      startedAt: Date.now(),
+      ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
+      ...(main === undefined ? {} : { command: main.argv }),
+    });
+    this.#followMain();
   }
 
   /** To be called when somebody's first command has ended. */
@@ -124,25 +121,38 @@ export class Monitor {
     if (this.info.exit === undefined) this.#guest.answered?.();
   }
 
+  /** Only once it is up: a command that ends at once must not end a machine that is still being started. */
+  #followMain(): void {
+    this.#session.followMain(() => this.#stop.stop("command"));
+  }
+
+  get record(): MachineRecord {
+    return this.#keeper.record;
+  }
+
+  get info(): MachineInfo {
+    const { info } = this.#keeper;
+    const exits = this.exits();
+    return exits === undefined ? info : { ...info, exits };
+  }
+
+  /** How often the vCPUs left the guest, by kind; undefined where the engine does not count. */
   exits(): Readonly<Record<string, number>> | undefined {
     return this.#guest.exitCounts?.();
   }
 
-  get info(): MachineInfo {
-    const exits = this.exits();
-    return exits === undefined ? this.#record.info : { ...this.#record.info, exits };
-  }
-
   /** Throws `MACHINE_NOT_RUNNING` before the boot and after the end. */
   agent(): Agent {
-    if (this.#hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
-    return this.#hub.agent;
+    const { hub } = this.#session;
+    if (hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    return hub.agent;
   }
 
   /** Lets somebody else speak to the agent; a reset ends it. */
   attach(transport: AgentTransport): void {
-    if (this.#hub === undefined) throw notRunning(this.info);
-    this.#hub.attach(transport);
+    const { hub } = this.#session;
+    if (hub === undefined) throw notRunning(this.info);
+    hub.attach(transport);
   }
 
   /** Resolves when the machine has ended and its record says so. */
@@ -152,94 +162,34 @@ export class Monitor {
 
   /** Orderly end; see `Machine.stop`. */
   async stop(options: StopOptions = {}): Promise<MachineExit> {
-    this.#intent ??= "stopped";
-    this.#stopping ??= this.#stopOrderly(options.timeoutMs ?? defaultStopTimeoutMs);
-    await this.#stopping;
+    await this.#stop.stop("stopped", options.timeoutMs);
     return this.#ended;
   }
 
   /** Ends the machine at once; see `Machine.kill`. */
   async kill(): Promise<MachineExit> {
-    this.#intent = "killed";
-    await this.#guest.kill();
+    await this.#stop.kill();
     return this.#ended;
   }
 
   /** Signals the main command; see `Machine.signal`. */
   async signal(number: number): Promise<void> {
     const { exit, name } = this.info;
-    if (exit !== undefined || this.#mainExit !== undefined) throw notRunning(this.info);
-    if (this.#main === undefined)
+    const { main, mainExit } = this.#session;
+    if (exit !== undefined || mainExit !== undefined) throw notRunning(this.info);
+    if (main === undefined)
       throw new SupermachineError("INVALID_ARGUMENT", `The machine '${name}' has no main command to signal`, {
         hint: "Signal the execution that runs in it, or end the machine with kill",
       });
-    this.#main.signal(number);
+    main.signal(number);
   }
 
   /** What an agent request's failure really means: the machine's end, when that is the reason. */
   async explain(error: unknown): Promise<Error> {
     const given = error instanceof Error ? error : new Error(String(error));
     if (given === this.#resetError) return given;
-    // At the machine's end we close the connection ourselves, if it is still there: then the end is known already.
-    const wasClosed = given instanceof SupermachineError && given.code === "ABORTED";
-    if (!wasClosed && !isConnectionLoss(given)) return given;
-    const exit = await within(this.#guest.exited, wasClosed ? 0 : lostAgentGraceMs);
-    return exit === undefined ? given : exitError(this.info.name, this.#exitOf(exit), given);
-  }
-
-  /** As `explain`, for what went wrong before the machine was up. */
-  async #explainBoot(error: unknown): Promise<unknown> {
-    const wasClosed = error instanceof SupermachineError && error.code === "ABORTED";
-    if (!wasClosed && !isConnectionLoss(error)) return error;
-    const exit = await within(this.#guest.exited, wasClosed ? 0 : lostAgentGraceMs);
-    return exit === undefined ? error : bootError(exit);
-  }
-
-  async #boot(): Promise<void> {
-    const { record, bootTimeoutMs } = this.#job;
-    using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
-    await this.#begin(limit);
-    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
-    limit.check();
-    await this.#update({
-      state: "running",
-      startedAt: Date.now(),
-      ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
-      ...(this.#main === undefined ? {} : { command: this.#main.argv }),
-    });
-    this.#followMain();
-  }
-
-  /** From a guest that runs to one that takes commands, as itself and nobody else, with its main command. */
-  async #begin(limit: BootLimit): Promise<void> {
-    const { config, defaults } = this.#job.record;
-    let phaseStart = performance.now();
-    const stream = await limit.race(this.#guest.agent);
-    const hub = await limit.race(this.#parts.openAgent(stream));
-    phaseStart = this.#addTiming("agent", phaseStart);
-    const isSetUp = this.#guest.origin === "snapshot";
-    await limit.race(
-      isSetUp ? hub.agent.renew(freshIdentity(this.#hostname)) : hub.agent.setup(this.#setupRequest()),
-    );
-    this.#hub = hub;
-    this.#addTiming("setup", phaseStart);
-    const saved = this.#job.main;
-    const argv = saved?.argv ?? MainCommand.argvOf(config, defaults);
-    if (saved !== undefined) this.#main = await limit.race(MainCommand.adopt(hub.agent, saved, this.#log));
-    else if (argv !== undefined) {
-      await limit.race(this.#startMain(hub.agent, argv));
-      this.answered();
-    }
-  }
-
-  /** Only once it is up: a command that ends at once must not end a machine that is still being started. */
-  #followMain(): void {
-    const main = this.#main;
-    main?.ended.then(
-      // One that a reset has ended is no longer what the machine lives for.
-      (exit) => (main === this.#main ? this.#mainEnded(exit) : undefined),
-      () => {},
-    );
+    const exit = await endBehind(given, this.#guest.exited);
+    return exit === undefined ? given : exitError(this.info.name, this.#stop.exitOf(exit), given);
   }
 
   /**
@@ -248,21 +198,19 @@ export class Monitor {
    */
   async reset(): Promise<void> {
     const guest = this.#guest;
-    const hub = this.#hub;
     if (guest.reset === undefined) throw engineCannot(this.info, "reset");
-    if (hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    if (this.#session.hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
     using limit = new BootLimit(guest, { timeoutMs: this.#job.bootTimeoutMs });
     await limit.race(
       this.#exclusively(async () => {
         await guest.reset?.();
-        this.#main = undefined;
         this.#resetError = new SupermachineError(
           "MACHINE_EXITED",
           `The machine '${this.info.name}' was reset, with all that ran in it`,
         );
-        hub.close(this.#resetError);
+        this.#session.breakOff(this.#resetError);
         try {
-          await this.#begin(limit);
+          await this.#session.begin(limit);
         } catch (error) {
           await guest.kill();
           throw error;
@@ -279,9 +227,8 @@ export class Monitor {
   async snapshot(options: CaptureOptions): Promise<string> {
     const guest = this.#guest;
     if (guest.capture === undefined) throw engineCannot(this.info, "make snapshots of");
-    const agent = this.agent();
     return await this.#exclusively(async () =>
-      captureFrozen({ guest, agent }, { ...options, saved: await this.#savedMachine() }),
+      captureFrozen({ guest, agent: this.agent() }, { ...options, saved: await this.#session.saved() }),
     );
   }
 
@@ -289,18 +236,6 @@ export class Monitor {
   async limitMemory(limitMiB: number): Promise<number> {
     if (this.info.exit !== undefined) throw notRunning(this.info);
     return await limitGuestMemory(this.#guest, this.info, limitMiB);
-  }
-
-  async #savedMachine(): Promise<SavedMachine> {
-    const { record, rootfs } = this.#job;
-    const main = this.#mainExit === undefined ? this.#main : undefined;
-    return {
-      image: record.info.image,
-      imageDigest: record.info.imageDigest,
-      rootfs: basename(rootfs),
-      defaults: record.defaults,
-      ...(main === undefined ? {} : { main: { argv: main.argv, pid: await main.pid } }),
-    };
   }
 
   /** One at a time: a snapshot of a machine that is being reset would be of neither state. */
@@ -311,152 +246,19 @@ export class Monitor {
     return await done;
   }
 
-  /** Returns the time, where the next phase starts. */
-  #addTiming(phase: PhaseTiming["phase"], startedAt: number, parts?: PhaseTiming["parts"]): number {
-    const now = performance.now();
-    const { timings } = this.#record.info;
-    const timing = { phase, ms: now - startedAt, ...(parts === undefined ? {} : { parts }) };
-    this.#record = withInfo(this.#record, { timings: [...timings, timing] });
-    return now;
-  }
-
-  #setupRequest(): Parameters<Agent["setup"]>[0] {
-    const { record, volumes } = this.#job;
-    const { devices } = this.#guest;
-    return {
-      modules: devices.modules,
-      bind: devices.bind,
-      rootDevice: devices.rootDevice,
-      dax: devices.dax,
-      identity: freshIdentity(this.#hostname),
-      ...(devices.network === undefined || record.config.network === "none"
-        ? {}
-        : { network: devices.network }),
-      volumes,
-    };
-  }
-
-  get #hostname(): string {
-    const { record } = this.#job;
-    return record.config.hostname ?? record.info.id;
-  }
-
-  async #startMain(agent: Agent, argv: readonly string[]): Promise<void> {
-    if (argv.length === 0)
-      throw new SupermachineError("INVALID_ARGUMENT", "The image names no command to run", {
-        hint: "Pass a command",
-      });
-    const { config, defaults } = this.#job.record;
-    this.#main = await MainCommand.start(agent, argv, { config, defaults, log: this.#log });
-  }
-
-  async #mainEnded(exit: ExecExit): Promise<void> {
-    this.#mainExit = exit;
-    this.#intent ??= "command";
-    this.#stopping ??= this.#stopOrderly(defaultStopTimeoutMs);
-    await this.#stopping;
-  }
-
-  async #stopOrderly(timeoutMs: number): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
-    const left = () => Math.max(0, deadline - Date.now());
-    await this.#update({ state: "stopping" });
-    if (this.#main !== undefined && this.#mainExit === undefined) {
-      this.#main.askToStop(this.#job.record.defaults.stopSignal);
-      const gone = this.#main.ended.catch((): undefined => undefined);
-      this.#mainExit = await within(gone, left());
-    }
-    const asked = this.#hub?.agent.shutdown().catch(() => {});
-    if ((await within(Promise.all([this.#guest.exited, asked]), left())) !== undefined) return;
-    if (this.#intent === "stopped") this.#intent = "killed";
-    await this.#guest.kill();
-  }
-
   async #finish(engineExit: EngineExit): Promise<MachineExit> {
-    const exit = this.#exitOf(engineExit);
-    this.#hub?.close();
+    const exit = this.#stop.exitOf(engineExit);
+    this.#session.hub?.close();
     await Promise.all(this.#forwards.map((forward) => forward.close()));
     // Its output has arrived, or never will: the connection is closed.
-    await this.#main?.ended.catch(() => {});
+    await this.#session.main?.ended.catch(() => {});
     await this.#log[Symbol.asyncDispose]();
     await Promise.resolve(this.#guest[Symbol.asyncDispose]()).catch(() => {});
+    await this.#keeper.end(exit);
     const { registry } = this.#parts;
-    this.#record = ended(this.#record, exit);
-    await this.#save();
-    await registry.removeRunDirectory(this.#record).catch(() => {});
-    if (this.#record.config.remove) await registry.remove(this.#record).catch(() => {});
+    await registry.removeRunDirectory(this.record).catch(() => {});
+    if (this.record.config.remove) await registry.remove(this.record).catch(() => {});
     this.#control?.close();
     return exit;
   }
-
-  #exitOf(exit: EngineExit): MachineExit {
-    const main = this.#mainExit;
-    const outcome = {
-      ...(main?.exitCode === undefined ? {} : { exitCode: main.exitCode }),
-      ...(main?.signal === undefined ? {} : { signal: signalName(main.signal) }),
-      ...(main?.outOfMemory === true ? { outOfMemory: true } : {}),
-    };
-    if (exit.kind === "panic")
-      return { reason: "panic", detail: panicLine(exit.console), console: exit.console };
-    if (this.#intent !== undefined) return { reason: this.#intent, ...outcome };
-    if (exit.kind === "failed") return { reason: "failed", detail: exit.detail, console: exit.console };
-    return { reason: exit.kind, ...outcome };
-  }
-
-  async #update(changes: Partial<MachineInfo>): Promise<void> {
-    // How it ended is the last word.
-    if (this.#record.info.exit !== undefined) return;
-    this.#record = withInfo(this.#record, changes);
-    await this.#save();
-  }
-
-  async #save(): Promise<void> {
-    const record = this.#record;
-    // In order, so that an older state never replaces a newer one. Its folder may be gone: removed by force, or by hand.
-    this.#writing = this.#writing.then(() => this.#parts.registry.write(record).catch(() => {}));
-    await this.#writing;
-  }
-
-  /** The guest's process and this one, for whoever finds the record without us. */
-  async #recordProcesses(): Promise<void> {
-    const owner = await identifyProcess();
-    const guest = this.#guest.pid === process.pid ? undefined : await identifyProcess(this.#guest.pid);
-    this.#record = { ...this.#record, owner, ...(guest === undefined ? {} : { guest }) };
-    const { vsockSocket } = this.#guest;
-    await this.#update({
-      pid: process.pid,
-      ...(guest === undefined ? {} : { enginePid: guest.pid }),
-      ...(vsockSocket === undefined ? {} : { vsockSocket }),
-    });
-  }
-}
-
-async function publish(ports: readonly PublishedPort[], agent: () => Agent): Promise<Forward[]> {
-  const forwards: Forward[] = [];
-  try {
-    for (const port of ports) forwards.push(await openForward(agent, port));
-    return forwards;
-  } catch (error) {
-    await Promise.all(forwards.map((forward) => forward.close()));
-    throw error;
-  }
-}
-
-async function startEngine(job: MonitorJob, parts: MonitorParts): Promise<EngineMachine> {
-  const { record, architecture, rootfs, kernel, home, origin } = job;
-  const directory = join(record.runDirectory, "engine");
-  await mkdir(directory, { mode: 0o700 });
-  if (parts.signal?.aborted === true) throw aborted(parts.signal.reason);
-  return parts.engine.start({
-    id: record.info.id,
-    architecture,
-    cpus: record.config.cpus,
-    memoryMiB: record.config.memoryMiB,
-    kernel,
-    rootfs,
-    network: record.config.network,
-    directory,
-    home,
-    origin,
-  });
 }

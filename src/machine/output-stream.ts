@@ -1,4 +1,5 @@
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { concatenate } from "../streams/concatenate.ts";
 
 /**
  * One output stream of a command. Nothing is read, and the command waits, until the stream is either collected for the
@@ -95,14 +96,4 @@ export interface OutputStreamOptions {
   onTaken(): void;
   onOverflow(error: Error): void;
   explain(error: unknown): Promise<Error>;
-}
-
-function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
 }

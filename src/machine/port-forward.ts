@@ -36,6 +36,18 @@ export async function openForward(agent: () => Agent, options: ForwardOptions): 
   };
 }
 
+/** Forwards for all of the ports, or none. */
+export async function openForwards(agent: () => Agent, ports: readonly ForwardOptions[]): Promise<Forward[]> {
+  const forwards: Forward[] = [];
+  try {
+    for (const port of ports) forwards.push(await openForward(agent, port));
+    return forwards;
+  } catch (error) {
+    await Promise.all(forwards.map((forward) => forward.close()));
+    throw error;
+  }
+}
+
 function checkPort(port: number, lowest: 0 | 1): number {
   if (Number.isInteger(port) && port >= lowest && port <= 65_535) return port;
   throw new SupermachineError("INVALID_ARGUMENT", `There is no port '${port}'`, {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, test } from "node:test";
+import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import { createMachine } from "./create-machine.ts";
 import { Machine } from "./machine.ts";
 import type { MachineLink } from "./machine-link.ts";
@@ -102,4 +103,40 @@ test("a copy without a main command can be given one; one that goes on cannot be
   await assert.rejects(restoreMachine({ ...options, snapshot: "busy", command: ["echo"] }, rig.parts), {
     code: "INVALID_ARGUMENT",
   });
+});
+
+test("of two resets at once, the second closes the connection that the first has opened", async () => {
+  using rig = new Rig();
+  const open = new Set<AgentHub>();
+  const openAgent: OpenAgent = async (stream) => {
+    const hub = await rig.parts.openAgent(stream);
+    open.add(hub);
+    return { ...hub, close: (reason) => open.delete(hub) && hub.close(reason) };
+  };
+  const machine = await createMachine("busybox", { home: rig.root }, { ...rig.parts, openAgent });
+  await Promise.all([machine.reset(), machine.reset()]);
+  const openAfterwards = open.size;
+  await machine.kill();
+  assert.deepEqual([openAfterwards, open.size], [1, 0]);
+});
+
+test("a snapshot that waits for a reset speaks to the agent that is there afterwards", async () => {
+  using rig = new Rig();
+  const openAgent: OpenAgent = async (stream) => {
+    const { agent, ...hub } = await rig.parts.openAgent(stream);
+    let isClosed = false;
+    const freeze = async () => assert.equal(isClosed, false);
+    const close = (reason?: Error) => {
+      isClosed = true;
+      hub.close(reason);
+    };
+    return { ...hub, agent: Object.assign(Object.create(agent), { freeze }), close };
+  };
+  const machine = await createMachine("busybox", { home: rig.root }, { ...rig.parts, openAgent });
+  const [, outcome] = await Promise.allSettled([
+    machine.reset(),
+    machine.snapshot({ kind: "snapshot", labels: {} }),
+  ]);
+  await machine.kill();
+  assert.equal(outcome.status, "fulfilled");
 });

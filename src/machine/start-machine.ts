@@ -2,6 +2,7 @@ import type { GuestKernel, MachineOrigin } from "../engine/engine.ts";
 import type { SelectedEngine } from "../engine/select.ts";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { Home } from "../storage/home.ts";
+import { identifyProcess } from "../storage/process-identity.ts";
 import type { CreationParts } from "./creation-parts.ts";
 import type { GuestDefaults } from "./guest-command.ts";
 import { LocalLink } from "./local-link.ts";
@@ -11,7 +12,6 @@ import type { MachineRecord } from "./machine-record.ts";
 import { MachineRegistry } from "./machine-registry.ts";
 import { Monitor } from "./monitor.ts";
 import type { MonitorJob } from "./monitor-job.ts";
-import { identifyProcess } from "./process-identity.ts";
 import type { SavedMachine } from "./saved-machine.ts";
 import type { MachineConfig, MachineOptions, PhaseTiming } from "./types.ts";
 
@@ -94,11 +94,11 @@ function monitorJob(plan: MachinePlan, { record, home }: { record: MachineRecord
 
 async function addRecord(registry: MachineRegistry, plan: MachinePlan): Promise<MachineRecord> {
   const { config, choice } = plan;
-  const owner = await identifyProcess();
+  const owner = identifyProcess();
   for (let tries = 1; ; tries++) {
     const name = config.name ?? generateName();
     const make = (place: { id: string; runDirectory: string }): MachineRecord => ({
-      version: 1,
+      version: 2,
       info: {
         id: place.id,
         name,

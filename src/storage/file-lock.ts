@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SupermachineError } from "../errors/supermachine-error.ts";
 import type { Home } from "./home.ts";
-import { currentOwner, formatOwner, isAbandoned, parseOwner } from "./owner.ts";
+import { formatIdentity, identifyProcess, isAbandoned, parseIdentity } from "./process-identity.ts";
 import { createTemporary } from "./temporary.ts";
 
 /** Held until disposed of, or until its process dies. */
@@ -58,7 +58,7 @@ const pollMs = 25;
 /** The number of a ticket that was the highest when it was placed, and after. */
 async function placeTicket(home: Home, folder: string, name: string): Promise<number> {
   using temporary = createTemporary(home, "lock");
-  await writeFile(temporary.path, formatOwner(currentOwner()), { flag: "wx", mode: 0o600 });
+  await writeFile(temporary.path, formatIdentity(identifyProcess()), { flag: "wx", mode: 0o600 });
   for (;;) {
     const number = Math.max(0, ...(await tickets(folder, name))) + 1;
     const path = ticketPath(folder, name, number);
@@ -87,7 +87,7 @@ async function tickets(folder: string, name: string): Promise<number[]> {
 async function isLiving(path: string): Promise<boolean> {
   const text = await readFile(path, "latin1").catch(() => undefined);
   if (text === undefined) return false;
-  const owner = parseOwner(text);
+  const owner = parseIdentity(text);
   return owner !== undefined && !(await isAbandoned(path, owner));
 }
 

@@ -3,7 +3,13 @@ import { mkdirSync, rmSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Home } from "./home.ts";
-import { currentOwner, formatOwner, isAbandoned, type Owner, parseOwner } from "./owner.ts";
+import {
+  formatIdentity,
+  identifyProcess,
+  isAbandoned,
+  type ProcessIdentity,
+  parseIdentity,
+} from "./process-identity.ts";
 
 /** A path of one's own in the home's temporary folder. Disposing removes whatever is there, or nothing. */
 export interface Temporary extends Disposable {
@@ -22,7 +28,7 @@ export function createTemporary(home: Home, prefix: string): Temporary {
   mkdirSync(home.temporary, { recursive: true, mode: 0o700 });
   const path = join(
     home.temporary,
-    [prefix, formatOwner(currentOwner()), randomBytes(6).toString("hex")].join("."),
+    [prefix, formatIdentity(identifyProcess()), randomBytes(6).toString("hex")].join("."),
   );
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
@@ -43,7 +49,7 @@ export async function sweepTemporary(home: Home): Promise<string[]> {
   return removed;
 }
 
-function parseName(name: string): Owner | undefined {
+function parseName(name: string): ProcessIdentity | undefined {
   const [, owner] = /^[A-Za-z0-9-]+\.(.+)\.[0-9a-f]{12}$/.exec(name) ?? [];
-  return owner === undefined ? undefined : parseOwner(owner);
+  return owner === undefined ? undefined : parseIdentity(owner);
 }

@@ -19,8 +19,9 @@ import { encodeStateFile, parseStateFile } from "../../src/snapshot/state-file.t
 import { openResources } from "../../src/sys/open-resources.ts";
 import type { TransportState } from "../../src/virtio/transport-state.ts";
 import { fuzzAsync } from "../fuzz/fuzz.ts";
+import { settled } from "./settled.ts";
 import { driverKernel, queuePlace } from "./tiny-driver.ts";
-import { noKvm, pausedBeyond, request, settledResources, TinyMachines } from "./tiny-machines.ts";
+import { noKvm, pausedBeyond, request, TinyMachines } from "./tiny-machines.ts";
 
 describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   let tiny: TinyMachines;
@@ -42,7 +43,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused for any damaged bit of its manifest or its state, and leaves nothing behind", async () => {
-    const open = await settledResources();
+    const open = await settled(openResources);
     const folder = snapshotFolder(tiny.home, forge.id);
     for (const [name, step] of [
       ["manifest.json", 3],
@@ -64,7 +65,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any state of its devices", async () => {
-    const open = await settledResources();
+    const open = await settled(openResources);
     await fuzzAsync(
       fc.asyncProperty(
         fc.array(transportChange, { minLength: 1, maxLength: 4 }),
@@ -86,7 +87,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any state of its serial port", async () => {
-    const open = await settledResources();
+    const open = await settled(openResources);
     const change = fc.record({ word: fc.nat(40), value: fc.oneof(fc.nat(0x1ff), fc.integer()) });
     await fuzzAsync(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 8 }), async (changes) => {
@@ -106,7 +107,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any state of its processors and its interrupt controllers", async () => {
-    const open = await settledResources();
+    const open = await settled(openResources);
     const change = fc.record({
       component: fc.constantFrom("vcpu/0", "vcpu/1", "vm"),
       chunk: fc.nat(11),
@@ -136,7 +137,7 @@ describe("a snapshot that is not what it was", { skip: noKvm }, () => {
   });
 
   test("is refused or fails for any shape of the machine in its manifest", async () => {
-    const open = await settledResources();
+    const open = await settled(openResources);
     const machine = fc.record({
       cpus: fc.constantFrom(1, 2, 3, 64, 1024),
       slots: fc.array(fc.constantFrom("vsock", "rng", "balloon", "pmem", "", "blk"), { maxLength: 40 }),

@@ -12,7 +12,6 @@ import { SnapshotStore } from "../../src/snapshot/host/snapshot-store.ts";
 import { KIND_LABEL } from "../../src/snapshot/labels.ts";
 import { Home } from "../../src/storage/home.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
-import { openResources } from "../../src/sys/open-resources.ts";
 import { counterAt } from "./tiny-driver.ts";
 import { writeTinyKernel } from "./tiny-kernel.ts";
 
@@ -73,6 +72,7 @@ export function request(kind: string, onResumed: () => void = () => {}): Capture
   return { components: [], labels: { [KIND_LABEL]: kind }, onResumed, durable: false };
 }
 
+/** How far the guest has counted. */
 export function counter(content: MemoryContent): bigint {
   const bytes = content.view(counterAt, 8);
   return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
@@ -106,16 +106,4 @@ function canUseKvm(): boolean {
   } catch {
     return false;
   }
-}
-
-/** What is open once machines that have just ended have let go of everything. */
-export async function settledResources(): Promise<ReturnType<typeof openResources>> {
-  let held = openResources();
-  for (let tries = 0, same = 0; tries < 80 && same < 8; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 25));
-    const next = openResources();
-    same = JSON.stringify(next) === JSON.stringify(held) ? same + 1 : 0;
-    held = next;
-  }
-  return held;
 }

@@ -1,67 +1,31 @@
 // A machine that is paused, saved and restored while it works, with a guest of a few bytes.
 import assert from "node:assert/strict";
-import {
-  accessSync,
-  closeSync,
-  constants,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { EngineConfig } from "../../src/engine/engine.ts";
+import { setTimeout as delay } from "node:timers/promises";
 import { type PausedMachine, VmmMachine } from "../../src/engine/vmm/machine.ts";
 import type { RamPiece } from "../../src/engine/vmm/machine-shell.ts";
 import { loadMachineState } from "../../src/engine/vmm/machine-state.ts";
-import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
 import { openResources } from "../../src/sys/open-resources.ts";
-import { tinyKernels, writeTinyKernel } from "./tiny-kernel.ts";
+import { counterAt } from "./tiny-driver.ts";
+import { tinyKernels } from "./tiny-kernel.ts";
+import { counter, memoryBytes, noKvm, pausedBeyond, TinyMachines } from "./tiny-machines.ts";
 
-const counterAt = 0x20_0000;
+const memoryMiB = 64;
 
-describe("restoring a machine of the vmm engine", {
-  skip: canUseKvm() ? false : "no access to /dev/kvm",
-}, () => {
-  let folder: string;
-  let machines = 0;
-  const watch = new DescriptorWatch();
+describe("restoring a machine of the vmm engine", { skip: noKvm }, () => {
+  let tiny: TinyMachines;
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), "restore-"));
-    writeFileSync(join(folder, "initramfs"), "x");
-    writeFileSync(join(folder, "rootfs"), new Uint8Array(4096));
+    tiny = new TinyMachines();
   });
-  after(() => rmSync(folder, { recursive: true }));
+  after(() => tiny[Symbol.dispose]());
 
-  const config = (cpus = 1): EngineConfig => {
-    const directory = join(folder, String(machines++));
-    mkdirSync(directory);
-    return {
-      id: "0123456789ab",
-      architecture: "x64",
-      cpus,
-      memoryMiB: 64,
-      kernel: {
-        image: writeTinyKernel(folder, tinyKernels.counter),
-        initramfs: join(folder, "initramfs"),
-        release: "tiny",
-      },
-      rootfs: join(folder, "rootfs"),
-      network: "none",
-      directory,
-      home: folder,
-      origin: { kind: "boot" },
-    };
-  };
+  const boot = (cpus = 1): VmmMachine => tiny.boot(tinyKernels.counter, { cpus, memoryMiB });
 
   /** Restores from what was saved, with memory from a file; the file's pages stay as they are. */
   const restore = (cpus: number, paused: PausedMachine, memory: string): VmmMachine =>
-    VmmMachine.restore(config(cpus), watch, {
+    VmmMachine.restore(tiny.config({ cpus, memoryMiB }), tiny.watch, {
       state: loadMachineState(paused.components, { cpus, slots: paused.slots.length }),
       memory: [{ file: memory, offset: 0, length: paused.content.length }],
       origin: "snapshot",
@@ -72,12 +36,13 @@ describe("restoring a machine of the vmm engine", {
   for (const cpus of [1, 4])
     test(`goes on where ${cpus} vCPU(s) were paused, several times over, and the original goes on too`, async () => {
       const before = openResources();
-      const original = VmmMachine.boot(config(cpus), watch);
-      const { paused, count: saved } = await pausedBeyond(original, 0n);
-      await pause(30);
-      assert.equal(counter(paused.ram), saved, "a paused machine must not count");
-      const memory = join(folder, `memory-${cpus}`);
-      writeMemory(memory, paused.ram);
+      const original = boot(cpus);
+      const paused = await pausedBeyond(original, 0n);
+      const saved = counter(paused.content);
+      await delay(30);
+      assert.equal(counter(paused.content), saved, "a paused machine must not count");
+      const memory = join(tiny.home.root, `memory-${cpus}`);
+      writeFileSync(memory, memoryBytes(paused.content));
       original.resume();
       for (let copy = 0; copy < 3; copy++) {
         const restored = restore(cpus, paused, memory);
@@ -93,22 +58,22 @@ describe("restoring a machine of the vmm engine", {
     });
 
   test("a machine is reset in place, many times, each time to the same memory", async () => {
-    const original = VmmMachine.boot(config(2), watch);
-    const { paused, count: saved } = await pausedBeyond(original, 0n);
-    const memory = join(folder, "memory-reset");
-    writeMemory(memory, paused.ram);
+    const original = boot(2);
+    const paused = await pausedBeyond(original, 0n);
+    const saved = counter(paused.content);
+    const memory = join(tiny.home.root, "memory-reset");
+    writeFileSync(memory, memoryBytes(paused.content));
     await assert.rejects(original.reset(), { code: "UNSUPPORTED" });
     await original.kill();
     await using machine = restore(2, paused, memory);
     const before = openResources();
     for (let use = 0; use < 20; use++) {
-      const { paused: later, count } = await pausedBeyond(machine, saved);
-      assert.ok(count > saved);
+      const later = await pausedBeyond(machine, saved);
       fill(later.ram, 0xab);
       machine.resume();
       await machine.reset();
-      const { ram } = await machine.pause();
-      const restored = counter(ram);
+      const { ram, content } = await machine.pause();
+      const restored = counter(content);
       assert.ok(restored >= saved, `counted from ${saved}, not ${restored}`);
       const others = differences(ram, memory).filter((page) => page !== counterAt / 4096);
       assert.deepEqual(others, []);
@@ -118,10 +83,10 @@ describe("restoring a machine of the vmm engine", {
   });
 
   test("a state that lacks a part, or is of another shape, is refused and leaves nothing behind", async () => {
-    const original = VmmMachine.boot(config(), watch);
+    const original = boot();
     const paused = await original.pause();
-    const memory = join(folder, "memory");
-    writeMemory(memory, paused.ram);
+    const memory = join(tiny.home.root, "memory");
+    writeFileSync(memory, memoryBytes(paused.content));
     original.resume();
     await original.kill();
     const before = openResources();
@@ -133,26 +98,6 @@ describe("restoring a machine of the vmm engine", {
     assert.deepEqual(openResources(), before);
   });
 });
-
-/** Pauses the machine again and again until its guest has counted beyond a number; a thread takes a while to start. */
-async function pausedBeyond(
-  machine: VmmMachine,
-  least: bigint,
-): Promise<{ paused: PausedMachine; count: bigint }> {
-  for (let tries = 0; tries < 100; tries++) {
-    const paused = await machine.pause();
-    const count = counter(paused.ram);
-    if (count > least) return { paused, count };
-    machine.resume();
-    await pause(50);
-  }
-  assert.fail(`The guest did not count beyond ${least}`);
-}
-
-function counter(ram: readonly RamPiece[]): bigint {
-  const [window] = ram[0]?.mapping.windows() ?? [];
-  return new DataView(window?.buffer as ArrayBuffer).getBigUint64(counterAt, true);
-}
 
 /** Scribbles over memory that the guest does not use. */
 function fill(ram: readonly RamPiece[], value: number): void {
@@ -170,24 +115,4 @@ function differences(ram: readonly RamPiece[], path: string): number[] {
     if (Buffer.compare(bytes.subarray(at, at + 4096), saved.subarray(at, at + 4096)) !== 0)
       found.push(at / 4096);
   return found;
-}
-
-function writeMemory(path: string, ram: readonly RamPiece[]): void {
-  const file = openSync(path, "w");
-  for (const { mapping } of ram)
-    for (const { buffer } of mapping.windows()) writeSync(file, new Uint8Array(buffer));
-  closeSync(file);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function canUseKvm(): boolean {
-  try {
-    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

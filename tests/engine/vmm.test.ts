@@ -2,15 +2,7 @@
 // do, the emulated one of a nested host too.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import {
-  accessSync,
-  constants,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -23,11 +15,11 @@ import type { VcpuTicket } from "../../src/hypervisor/vcpu.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
 import { openResources } from "../../src/sys/open-resources.ts";
 import { checkout } from "../fixtures/images.ts";
+import { settled } from "./settled.ts";
 import { tinyKernels, writeTinyKernel } from "./tiny-kernel.ts";
+import { noKvm } from "./tiny-machines.ts";
 
-const skip = canUseKvm() ? false : "no access to /dev/kvm";
-
-describe("a machine of the vmm engine", { skip }, () => {
+describe("a machine of the vmm engine", { skip: noKvm }, () => {
   let folder: string;
   const watch = new DescriptorWatch();
   before(() => {
@@ -57,9 +49,9 @@ describe("a machine of the vmm engine", { skip }, () => {
 
   /** Runs a machine to its end, and asserts that everything it took was given back. */
   const endOf = async (machine: () => VmmMachine): Promise<unknown> => {
-    const before = await settled();
+    const before = await settled(held);
     const exit = await machine().exited;
-    assert.deepEqual(await settled(), before);
+    assert.deepEqual(await settled(held), before);
     return exit;
   };
 
@@ -95,7 +87,7 @@ describe("a machine of the vmm engine", { skip }, () => {
     });
 
   test("a vCPU thread that is ended by force ends the machine as failed, and leaks nothing", async () => {
-    const before = await settled();
+    const before = await settled(held);
     const built = bootMachine(config("idle", { cpus: 2 }), watch, new PhaseClock());
     const threads = startVcpuThreads(built, { onConsole: () => {} });
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -105,7 +97,7 @@ describe("a machine of the vmm engine", { skip }, () => {
     threads[1]?.stop();
     assert.equal((await threads[1]?.ended)?.kind, "stopped");
     built[Symbol.dispose]();
-    assert.deepEqual(await settled(), before);
+    assert.deepEqual(await settled(held), before);
   });
 
   test("a thread runs one vCPU after the other, with the same results", async () => {
@@ -137,7 +129,7 @@ describe("a machine of the vmm engine", { skip }, () => {
     threads[2]?.terminate();
     threads[2]?.stop();
     built[Symbol.dispose]();
-    await settled();
+    await settled(held);
     assert.equal(idleThreads().includes(third ?? ""), true);
     assert.equal(idleThreads().includes(second ?? ""), false);
     assert.deepEqual(threadsNamed("vcpu 0"), []);
@@ -148,12 +140,12 @@ describe("a machine of the vmm engine", { skip }, () => {
   });
 
   test("threads that wait for a vCPU do not keep the process alive", () => {
-    const threads = new URL("../../src/engine/vmm/vcpu-threads.js", import.meta.url).href;
+    const workers = new URL("../../src/engine/vmm/vcpu-workers.js", import.meta.url).href;
     const script = join(folder, "prepare.mjs");
     for (const aliveMs of [0, 2000]) {
       const lines = [
-        `import { prepareVcpuThreads } from ${JSON.stringify(threads)};`,
-        "prepareVcpuThreads(2);",
+        `import { vcpuWorkers } from ${JSON.stringify(workers)};`,
+        "vcpuWorkers.prepare(2);",
         `setTimeout(() => {}, ${aliveMs});`,
       ];
       writeFileSync(script, lines.join("\n"));
@@ -174,7 +166,7 @@ describe("a machine of the vmm engine", { skip }, () => {
   });
 
   test("what cannot be had is a typed error that names it, and undoes what was done", async () => {
-    const before = await settled();
+    const before = await settled(held);
     const missing = { image: join(folder, "none"), initramfs: join(folder, "initramfs"), release: "x" };
     assert.throws(() => VmmMachine.boot(config("idle", { kernel: missing }), watch), {
       code: "KERNEL_NOT_FOUND",
@@ -184,7 +176,7 @@ describe("a machine of the vmm engine", { skip }, () => {
     assert.throws(() => VmmMachine.boot(config("idle", { kernel: garbage }), watch), {
       code: "KERNEL_NOT_FOUND",
     });
-    assert.deepEqual(await settled(), before);
+    assert.deepEqual(await settled(held), before);
   });
 
   test("running out of descriptors is a typed error, and leaves none open", () => {
@@ -207,12 +199,12 @@ describe("a machine of the vmm engine", { skip }, () => {
       assert.equal(exit.kind, "powered-off");
     };
     for (let count = 0; count < 20; count++) await run();
-    const before = await settled();
+    const before = await settled(held);
     const idleBefore = idleThreads().length;
     const memoryBefore = residentMiB();
     const descriptorsBefore = readdirSync("/proc/self/fd").length;
     for (let count = 0; count < 200; count++) await run();
-    assert.deepEqual(await settled(), before);
+    assert.deepEqual(await settled(held), before);
     assert.ok(idleThreads().length <= idleBefore + 1, `${idleThreads().length} idle threads`);
     const descriptors = readdirSync("/proc/self/fd").length;
     assert.ok(
@@ -230,19 +222,7 @@ interface Held {
   readonly threads: number;
 }
 
-/** What this process holds, once what was released is really gone: threads take a moment to end. */
-async function settled(): Promise<Held> {
-  let held = count();
-  for (let tries = 0, same = 0; tries < 80 && same < 8; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 25));
-    const next = count();
-    same = JSON.stringify(next) === JSON.stringify(held) ? same + 1 : 0;
-    held = next;
-  }
-  return held;
-}
-
-function count(): Held {
+function held(): Held {
   return { ...openResources(), threads: threadsNamed("vcpu").length };
 }
 
@@ -265,13 +245,4 @@ function threadsNamed(start: string): string[] {
 function residentMiB(): number {
   globalThis.gc?.();
   return process.memoryUsage.rss() / 2 ** 20;
-}
-
-function canUseKvm(): boolean {
-  try {
-    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

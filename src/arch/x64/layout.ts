@@ -26,9 +26,12 @@ export const VIRTIO_MMIO_START = 0xd000_0000;
 export const VIRTIO_MMIO_STRIDE = 0x1000;
 export const IOAPIC_START = 0xfec0_0000;
 export const LAPIC_START = 0xfee0_0000;
-/** KVM wants three pages for itself on processors of Intel, below 4 GiB and not used otherwise. */
-export const KVM_TSS_START = 0xfffb_d000;
+/**
+ * On Intel processors KVM borrows four pages: an identity page table and a task state segment of three. They lie below
+ * the reset vector, where no machine has memory or devices.
+ */
 export const KVM_IDENTITY_MAP_START = 0xfffb_c000;
+export const KVM_TSS_START = 0xfffb_d000;
 
 /** Interrupts: COM1 has its traditional one; slot n of virtio-mmio has `VIRTIO_GSI_START + n`. The IOAPIC has 24. */
 export const COM1_GSI = 4;
@@ -42,7 +45,6 @@ export const SLEEP_STATUS_PORT = 0x601;
 export const RESET_PORT = 0x602;
 /** Written here with bit 5 set, the sleep type below powers the machine off (ACPI 6.4, section 4.8.3.7). */
 export const SLEEP_TYPE_S5 = 5;
-export const SLEEP_ENABLE = 0x20;
 export const RESET_VALUE = 1;
 /** Command port of the PC's keyboard controller, by which a kernel without ACPI resets. */
 export const KEYBOARD_PORT = 0x64;

@@ -3,8 +3,7 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { Cli } from "../cli.ts";
 import { action, type CommandDefinition, examples, jsonOption } from "../command-definition.ts";
 import type { Library } from "../library.ts";
-import { shortSnapshotId } from "../output/machine-text.ts";
-import { formatBytes } from "../output/quantities.ts";
+import { pruneReport } from "../output/prune-report.ts";
 
 interface Options {
   all?: true;
@@ -42,13 +41,9 @@ function define(command: Command, cli: Cli): void {
     });
     const images = all ? await removeUnusedImages(library) : [];
     const freedBytes = snapshotBytes + (await library.Image.prune()).freedBytes;
-    if (options.json === true) cli.printJson({ machines, snapshots, images, freedBytes });
-    else if (options.quiet !== true) {
-      for (const name of machines) cli.print(`Removed machine ${name}\n`);
-      for (const id of snapshots) cli.print(`Removed snapshot ${shortSnapshotId(id)}\n`);
-      for (const name of images) cli.print(`Removed image ${name}\n`);
-      cli.print(`Freed ${formatBytes(freedBytes)}\n`);
-    }
+    const pruned = { machines, snapshots, images, freedBytes };
+    if (options.json === true) cli.printJson(pruned);
+    else if (options.quiet !== true) cli.print(pruneReport(pruned));
     return 0;
   });
 }

@@ -1,7 +1,5 @@
 import type { BusDevice } from "../../bus/bus-device.ts";
 
-/** The command port of a PC's keyboard controller. */
-export const KEYBOARD_COMMAND_PORT = 0x64;
 /** Pulses the controller's output 0, which is wired to the processor's reset. */
 const PULSE_RESET = 0xfe;
 

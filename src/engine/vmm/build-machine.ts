@@ -67,13 +67,13 @@ export interface RestoreSource {
 export type SavedState = Omit<RestoreSource, "memory">;
 
 /** Without a root image the machine has a slot for one, and nothing in it. */
-export type MachineShape = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
+export type VmmConfig = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
 
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
 
 /** The recipe from a configuration to a machine that is about to boot. What fails undoes what was done. */
-export function bootMachine(config: MachineShape, watch: DescriptorWatch, clock: PhaseClock): BuiltMachine {
+export function bootMachine(config: VmmConfig, watch: DescriptorWatch, clock: PhaseClock): BuiltMachine {
   using undo = new DisposalStack();
   const parts = assemble(config, { watch, undo, clock });
   using kernel = openBootFile(config.kernel.image);
@@ -92,7 +92,7 @@ export function bootMachine(config: MachineShape, watch: DescriptorWatch, clock:
 
 /** The same recipe, with a state in place of the reset: the machine goes on where the saved one stood. */
 export function restoreMachine(
-  config: MachineShape,
+  config: VmmConfig,
   watch: DescriptorWatch,
   source: RestoreSource,
   clock: PhaseClock,
@@ -104,15 +104,6 @@ export function restoreMachine(
   bringInKnown(parts, source);
   clock.mark("bring in pages");
   return finish(parts, { kind: "restored" }, undo);
-}
-
-type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
-
-interface Assembly {
-  readonly watch: DescriptorWatch;
-  readonly undo: DisposalStack;
-  readonly clock: PhaseClock;
-  readonly source?: RestoreSource;
 }
 
 /**
@@ -127,6 +118,15 @@ export function resetMachine(built: BuiltMachine, saved: SavedState): void {
   built.balloon.restore(saved.state.balloon);
   putState(built, saved);
   bringInKnown(built, saved);
+}
+
+type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
+
+interface Assembly {
+  readonly watch: DescriptorWatch;
+  readonly undo: DisposalStack;
+  readonly clock: PhaseClock;
+  readonly source?: RestoreSource;
 }
 
 /**
@@ -145,7 +145,7 @@ function bringInKnown(parts: Parts, { workingSet }: SavedState): void {
   if (workingSet !== undefined && workingSet !== "sought") bringIn(parts, workingSet);
 }
 
-function assemble(config: MachineShape, { watch, undo, clock, source }: Assembly): Parts {
+function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): Parts {
   const memoryBytes = config.memoryMiB * MiB;
   const shell = undo.use(spareShells.take(config));
   const { vm, ram, vcpus, serialLine } = shell;

@@ -1,15 +1,15 @@
-import { KvmHypervisor } from "../../hypervisor/kvm/device.ts";
 import { checkFits } from "../../snapshot/check-fits.ts";
 import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions } from "../engine.ts";
 import { PhaseClock } from "../phase-clock.ts";
+import { hypervisor } from "./hypervisor.ts";
 import { VmmMachine } from "./machine.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
 import { spareShells } from "./spare-shells.ts";
 import { useTemplate } from "./template.ts";
 import { thisHost } from "./this-host.ts";
 import { isKnownUsable, rememberUsable } from "./usable-kvm.ts";
-import { prepareVcpuThreads } from "./vcpu-threads.ts";
+import { vcpuWorkers } from "./vcpu-workers.ts";
 
 /** One for all machines of the process: however many there are, they take one thread of Node's pool. */
 const watch = new DescriptorWatch();
@@ -29,14 +29,14 @@ export const vmmEngine: Engine = {
       };
     const usable = { ...common, usable: true, accelerator: "kvm", detail: `${common.detail}, KVM` };
     if (home !== undefined && !fresh && isKnownUsable(home)) return usable;
-    const support = new KvmHypervisor().probe();
+    const support = hypervisor.probe();
     if (!support.usable) return { ...common, ...support };
     if (home !== undefined) rememberUsable(home);
     return usable;
   },
 
   prepare(cpus: number): void {
-    prepareVcpuThreads(cpus);
+    vcpuWorkers.prepare(cpus);
   },
 
   unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),

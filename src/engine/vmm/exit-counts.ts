@@ -5,8 +5,16 @@ export type ExitCounts = Readonly<Record<string, number>>;
 
 /** In the order of their words. */
 const kinds: readonly VcpuExit["kind"][] = [
-  ...(["mmio-read", "mmio-write", "pio-in", "pio-out", "halt", "interrupted"] as const),
-  ...(["shutdown", "reset", "triple-fault", "failed"] as const),
+  "mmio-read",
+  "mmio-write",
+  "pio-in",
+  "pio-out",
+  "halt",
+  "interrupted",
+  "shutdown",
+  "reset",
+  "triple-fault",
+  "failed",
 ];
 
 /** Bytes of shared memory that one vCPU's counts take. */

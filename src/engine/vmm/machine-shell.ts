@@ -10,8 +10,10 @@ import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
 import type { Doorbell, Vm } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { gpa } from "../../memory/address.ts";
+import type { RamRegion } from "../../snapshot/host/memory-regions.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
+import { ROOT_SLOT } from "./guest-devices.ts";
 import { hypervisor } from "./hypervisor.ts";
 
 /** A piece of guest RAM, and the memory behind it. */
@@ -19,6 +21,11 @@ export interface RamPiece {
   /** Guest-physical. */
   readonly start: number;
   readonly mapping: Mapping;
+}
+
+/** The same, as a snapshot describes it. */
+export function regionsOf(ram: readonly RamPiece[]): RamRegion[] {
+  return ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
 }
 
 /** What makes one shell as good as another. */
@@ -44,13 +51,13 @@ export interface ShellSlot {
   readonly doorbell?: Doorbell;
 }
 
-/** The standing devices and the root image; see `ROOT_SLOT`. */
-const USED_SLOTS = 4;
+/** The standing devices' and the root image's. */
+const USED_SLOTS: number = ROOT_SLOT + 1;
 /**
  * The device that is busy as long as the machine is used; the others' drivers ring now and then, which is not worth what
  * it costs to have the kernel watch.
  */
-export const BUSY_SLOT = 0;
+const BUSY_SLOT = 0;
 
 /** Throws what the system refuses; then nothing is left. */
 export function makeShell({ cpus, memoryMiB }: ShellShape): MachineShell {

@@ -27,7 +27,7 @@ const vmCodec = backendStateCodec("kvm", "vm");
 const vcpuCodec = backendStateCodec("kvm", "vcpu");
 
 /** Saves a machine whose vCPUs are paused, and whose devices are held. */
-export function saveMachine(built: BuiltMachine): SavedComponent[] {
+export function saveMachineState(built: BuiltMachine): SavedComponent[] {
   const vcpus = built.vcpus.map(({ index }) => built.vm.saveVcpu(index));
   const transports = built.slots.save();
   return [

@@ -24,17 +24,17 @@ import { agentStream } from "./agent-stream.ts";
 import {
   type BuiltMachine,
   bootMachine,
-  type MachineShape,
   type RestoreSource,
   resetMachine,
   restoreMachine,
   type SavedState,
+  type VmmConfig,
 } from "./build-machine.ts";
 import { captureMachine } from "./capture.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
-import type { RamPiece } from "./machine-shell.ts";
-import { saveMachine } from "./machine-state.ts";
+import { type RamPiece, regionsOf } from "./machine-shell.ts";
+import { saveMachineState } from "./machine-state.ts";
 import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
@@ -54,7 +54,7 @@ export interface PausedMachine {
 }
 
 interface Beginning {
-  readonly config: MachineShape;
+  readonly config: VmmConfig;
   /** When, on the clock of `performance.now`. */
   readonly started: number;
   readonly clock: PhaseClock;
@@ -89,11 +89,7 @@ export class VmmMachine implements EngineMachine {
   #inspection: Promise<unknown> = Promise.resolve();
 
   /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
-  static boot(
-    config: MachineShape,
-    watch: DescriptorWatch,
-    clock: PhaseClock = new PhaseClock(),
-  ): VmmMachine {
+  static boot(config: VmmConfig, watch: DescriptorWatch, clock: PhaseClock = new PhaseClock()): VmmMachine {
     const started = performance.now();
     const built = bootMachine(config, watch, clock);
     return VmmMachine.#start(built, { config, started, clock, origin: "boot" });
@@ -101,7 +97,7 @@ export class VmmMachine implements EngineMachine {
 
   /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
   static restore(
-    config: MachineShape,
+    config: VmmConfig,
     watch: DescriptorWatch,
     source: RestoreSource & Pick<Beginning, "origin" | "snapshot">,
     clock: PhaseClock = new PhaseClock(),
@@ -184,11 +180,10 @@ export class VmmMachine implements EngineMachine {
 
   #save(): PausedMachine {
     const { ram, slots, vm } = this.#built;
-    const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
     return {
-      components: saveMachine(this.#built),
+      components: saveMachineState(this.#built),
       ram,
-      content: contentOfRegions(vm.memory, regions),
+      content: contentOfRegions(vm.memory, regionsOf(ram)),
       cpus: this.#threads.length,
       slots: slots.names,
     };

@@ -51,7 +51,7 @@ export function askMonitor(mailbox: SharedArrayBuffer, request: DeviceRequest, w
   words[ARGUMENT] = argument;
   words[LENGTH] = Math.min(data.length, maxData);
   new Uint8Array(mailbox, dataOffset).set(data.subarray(0, maxData));
-  // Pairs with the load in `answerMonitor`: the words above are visible to whoever sees this.
+  // Pairs with the load in `answerVcpu`: the words above are visible to whoever sees this.
   Atomics.store(words, STATE, ASKED);
   wake();
   if (Atomics.wait(words, STATE, ASKED, answerDeadlineMs) === "timed-out")
@@ -65,7 +65,7 @@ export function askMonitor(mailbox: SharedArrayBuffer, request: DeviceRequest, w
 }
 
 /** From the monitor's thread: answers what is asked, if anything is. */
-export function answerMonitor(mailbox: SharedArrayBuffer, handle: (request: DeviceRequest) => boolean): void {
+export function answerVcpu(mailbox: SharedArrayBuffer, handle: (request: DeviceRequest) => boolean): void {
   const words = new Int32Array(mailbox);
   // Pairs with the store in `askMonitor`.
   if (Atomics.load(words, STATE) !== ASKED) return;

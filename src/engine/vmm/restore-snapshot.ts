@@ -12,7 +12,11 @@ import { VmmMachine } from "./machine.ts";
 import { loadMachineState } from "./machine-state.ts";
 import { thisHost } from "./this-host.ts";
 
-/** The snapshot that a configuration names, found whole and fit for this host. @throws SupermachineError `SNAPSHOT_MISMATCH` and others. */
+/**
+ * The snapshot that a configuration names, found whole and fit for this host.
+ *
+ * @throws SupermachineError `SNAPSHOT_MISMATCH` and others.
+ */
 export async function useSnapshot(config: EngineConfig, id: SnapshotId): Promise<SnapshotLease> {
   const store = new SnapshotStore(new Home(config.home));
   const lease = await store.use(id);

@@ -4,7 +4,7 @@ import { mappingsOfRegions, type RegionMapping } from "../../snapshot/host/memor
 import type { MemoryRun } from "../../snapshot/memory-runs.ts";
 import { dropCached, type OwnedFd, open } from "../../sys/linux/file.ts";
 import type { MapOptions } from "../../sys/linux/mapping.ts";
-import type { RamPiece } from "./machine-shell.ts";
+import { type RamPiece, regionsOf } from "./machine-shell.ts";
 
 export interface SavedRamOptions {
   /**
@@ -24,8 +24,7 @@ export function mapSavedRam(
   { singly }: SavedRamOptions,
 ): void {
   using files = new OpenFiles(singly);
-  const regions = ram.map(({ start, mapping }) => ({ start, length: mapping.length }));
-  for (const [index, pieces] of mappingsOfRegions(runs, regions).entries())
+  for (const [index, pieces] of mappingsOfRegions(runs, regionsOf(ram)).entries())
     for (const piece of pieces) ram[index]?.mapping.replace(piece.at, piece.length, mapOptions(files, piece));
   if (singly) for (const { mapping } of ram) mapping.advise(MADV_RANDOM);
 }

@@ -36,8 +36,8 @@ const consoleChunk = 256;
 const idleName = "idle vcpu";
 
 /**
- * What a thread does for one vCPU, from start to end: runs the guest and answers its accesses. Register accesses are answered here, from
- * shared memory; only what changes a device goes to the monitor.
+ * What a thread does for one vCPU, from start to end: runs the guest and answers its accesses. Those to registers are
+ * answered from shared memory; only what changes a device goes to the monitor.
  */
 export function runVcpu(data: VcpuThreadData, send: (message: VcpuMessage) => void): void {
   let end: VcpuEnd;

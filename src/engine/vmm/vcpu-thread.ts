@@ -1,5 +1,5 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
-import { answerMonitor, type DeviceRequest } from "./mailbox.ts";
+import { answerVcpu, type DeviceRequest } from "./mailbox.ts";
 import {
   type VcpuEnd,
   type VcpuMessage,
@@ -98,7 +98,7 @@ export class VcpuThread {
     const { data, worker, onRequest, onConsole } = this.#options;
     const said = new Promise<VcpuEnd>((resolve) => {
       worker.run(data, (message: VcpuMessage) => {
-        if (message.kind === "ask") answerMonitor(data.mailbox, onRequest);
+        if (message.kind === "ask") answerVcpu(data.mailbox, onRequest);
         else if (message.kind === "console") onConsole(message.bytes);
         else if (message.kind === "paused") this.#onPaused?.();
         else resolve(message.end);

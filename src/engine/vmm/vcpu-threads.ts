@@ -7,11 +7,6 @@ import { VcpuThread } from "./vcpu-thread.ts";
 import type { VcpuWorker } from "./vcpu-worker.ts";
 import { vcpuWorkers } from "./vcpu-workers.ts";
 
-/** Starts what a machine with so many vCPUs will take, without waiting. */
-export function prepareVcpuThreads(count: number): void {
-  vcpuWorkers.prepare(count);
-}
-
 /** Sets every vCPU of a machine running, each on a thread of its own. */
 export function startVcpuThreads(
   built: BuiltMachine,

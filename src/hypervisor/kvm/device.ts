@@ -11,6 +11,7 @@ import {
 } from "../../abi/kvm.x64.generated.ts";
 import { O_RDWR } from "../../abi/linux.x64.generated.ts";
 import type { CpuProfile } from "../../arch/cpu.ts";
+import { KVM_IDENTITY_MAP_START, KVM_TSS_START } from "../../arch/x64/layout.ts";
 import { OwnedFd, open } from "../../sys/linux/file.ts";
 import type { Support } from "../capabilities.ts";
 import type { Hypervisor } from "../hypervisor.ts";
@@ -22,13 +23,6 @@ import { openKvmVcpu } from "./vcpu.ts";
 import { KvmVm } from "./vm.ts";
 import { type CpuidEntry, decodeCpuid, guestCpuid } from "./x64/cpuid.ts";
 import { readVcpuTraits, type VcpuTraits } from "./x64/vcpu-traits.ts";
-
-/**
- * On Intel processors KVM borrows four pages of guest-physical space: a task state segment of three pages and an
- * identity page table. They lie below the reset vector, where no machine of ours has memory or devices.
- */
-const identityMapAt = 0xfffb_c000;
-const taskStateAt = 0xfffb_d000;
 
 /** The kvm backend. */
 export class KvmHypervisor implements Hypervisor {
@@ -49,8 +43,8 @@ export class KvmHypervisor implements Hypervisor {
     using kvm = open(this.#path, O_RDWR);
     const vm = new OwnedFd(requestKvm(kvm.fd, KVM_CREATE_VM));
     try {
-      requestKvm(vm.fd, KVM_SET_IDENTITY_MAP_ADDR, addressBytes(identityMapAt));
-      requestKvm(vm.fd, KVM_SET_TSS_ADDR, taskStateAt);
+      requestKvm(vm.fd, KVM_SET_IDENTITY_MAP_ADDR, addressBytes(KVM_IDENTITY_MAP_START));
+      requestKvm(vm.fd, KVM_SET_TSS_ADDR, KVM_TSS_START);
       if (kernelIrqChip) createIrqChip(vm.fd);
       return new KvmVm(vm, {
         capabilities: kvmCapabilities(vm.fd),

@@ -19,7 +19,7 @@ import { FakeAgent } from "./fake-agent.ts";
 
 /** How a fake guest misbehaves. */
 export interface FakeEngineOptions {
-  /** Its machines make snapshots; of the same few bytes of memory each. */
+  /** Its machines make snapshots, of the same few bytes of memory each, and can be reset, which does nothing. */
   snapshots?: boolean;
   support?: Partial<EngineSupport>;
   /** The agent never answers. */
@@ -96,6 +96,7 @@ export class FakeGuest implements EngineMachine {
   };
   readonly exited: Promise<EngineExit>;
   readonly capture?: (request: CaptureRequest) => Promise<string>;
+  readonly reset?: () => Promise<void>;
   readonly #exit = deferred<EngineExit>();
 
   constructor(config: EngineConfig, options: FakeEngineOptions) {
@@ -107,7 +108,9 @@ export class FakeGuest implements EngineMachine {
     });
     this.agent = options.silent === true ? new Promise(() => {}) : Promise.resolve(this.stream);
     if (options.panicAtBoot === true) this.panic();
-    if (options.snapshots === true) this.capture = (request) => capture(config, request);
+    if (options.snapshots !== true) return;
+    this.capture = (request) => capture(config, request);
+    this.reset = async () => {};
   }
 
   consoleLines(): readonly string[] {

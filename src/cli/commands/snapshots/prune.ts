@@ -1,8 +1,7 @@
 import type { Command } from "commander";
 import type { Cli } from "../../cli.ts";
 import { action, type CommandDefinition, examples, jsonOption } from "../../command-definition.ts";
-import { shortSnapshotId } from "../../output/machine-text.ts";
-import { formatBytes } from "../../output/quantities.ts";
+import { pruneReport } from "../../output/prune-report.ts";
 
 interface Options {
   templates?: true;
@@ -29,10 +28,7 @@ function define(command: Command, cli: Cli): void {
     const Snapshot = await (await cli.library()).snapshots();
     const { removed, freedBytes } = await Snapshot.prune({ templates: options.templates === true });
     if (options.json === true) cli.printJson({ removed, freedBytes });
-    else if (options.quiet !== true) {
-      for (const id of removed) cli.print(`Removed snapshot ${shortSnapshotId(id)}\n`);
-      cli.print(`Freed ${formatBytes(freedBytes)}\n`);
-    }
+    else if (options.quiet !== true) cli.print(pruneReport({ snapshots: removed, freedBytes }));
     return 0;
   });
 }

@@ -3,7 +3,12 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Home } from "../../../storage/home.ts";
-import { currentOwner, formatOwner, isAbandoned, parseOwner } from "../../../storage/owner.ts";
+import {
+  formatIdentity,
+  identifyProcess,
+  isAbandoned,
+  parseIdentity,
+} from "../../../storage/process-identity.ts";
 import { digestParts } from "../../digest.ts";
 import type { Digest } from "../../image.ts";
 import type { Descriptor } from "../../manifest.ts";
@@ -126,7 +131,7 @@ export async function listPartials(home: Home, digest?: Digest): Promise<Partial
     const path = join(home.partials, name);
     const info = await stat(path).catch(() => undefined);
     if (info === undefined) continue;
-    const process = parseOwner(owner);
+    const process = parseIdentity(owner);
     const active = process !== undefined && !(await isAbandoned(path, process));
     files.push({ name, path, hex, size: info.size, modifiedMs: info.mtimeMs, active });
   }
@@ -141,7 +146,7 @@ interface Opened {
 }
 
 function ownPath(home: Home, digest: Digest): string {
-  return join(home.partials, `${digestParts(digest).hex}.${formatOwner(currentOwner())}.${token()}`);
+  return join(home.partials, `${digestParts(digest).hex}.${formatIdentity(identifyProcess())}.${token()}`);
 }
 
 function releasedPath(home: Home, digest: Digest): string {

@@ -2,46 +2,59 @@ import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { stat } from "node:fs/promises";
 
-/** A process that owns unfinished work. */
-export interface Owner {
+/** A process, told apart from a later one that got the same number. */
+export interface ProcessIdentity {
   /** Which process numbering `pid` belongs to: this boot and this process namespace. */
   readonly place: string;
   readonly pid: number;
-  /** Tells a process from a later one with the same number. */
+  /** When it started, in the system's own unit. */
   readonly started: string;
 }
 
-/** This process. */
-export function currentOwner(): Owner {
-  ownIdentity ??= { place: placeId(), pid: process.pid, started: processStart(process.pid) ?? "0" };
-  return ownIdentity;
+/** The identity of a running process; of this one by default. */
+export function identifyProcess(pid: number = process.pid): ProcessIdentity {
+  ownIdentity ??= { place: placeId(), pid: process.pid, started: processStart(process.pid) ?? noStart };
+  if (pid === ownIdentity.pid) return ownIdentity;
+  return { place: ownIdentity.place, pid, started: processStart(pid) ?? noStart };
 }
 
-/** An owner as part of a file name; `parseOwner` reads it back. */
-export function formatOwner(owner: Owner): string {
-  return `${owner.place}.${owner.pid}.${owner.started}`;
+/** True while that very process runs; a zombie does not, and one of another place cannot be seen to. */
+export function isAlive({ place, pid, started }: ProcessIdentity): boolean {
+  return isHere(place) && processStart(pid) === started;
 }
 
-export function parseOwner(text: string): Owner | undefined {
+/** Whether the process that owns the file at `path` runs no more. */
+export async function isAbandoned(path: string, owner: ProcessIdentity): Promise<boolean> {
+  if (isHere(owner.place)) return !isAlive(owner);
+  const info = await stat(path).catch(() => undefined);
+  return info !== undefined && Date.now() - info.mtimeMs > foreignGraceMs;
+}
+
+/** An identity as part of a file name; `parseIdentity` reads it back. */
+export function formatIdentity({ place, pid, started }: ProcessIdentity): string {
+  return `${place}.${pid}.${started}`;
+}
+
+export function parseIdentity(text: string): ProcessIdentity | undefined {
   const [, place, pid, started] = /^([0-9a-f]{8})\.(\d{1,10})\.(\d{1,20})$/.exec(text) ?? [];
   if (place === undefined || pid === undefined || started === undefined) return undefined;
   return { place, pid: Number(pid), started };
 }
 
-/** Whether the owner of the file at `path` runs no more. */
-export async function isAbandoned(path: string, owner: Owner): Promise<boolean> {
-  if (owner.place === currentOwner().place) return processStart(owner.pid) !== owner.started;
-  const info = await stat(path).catch(() => undefined);
-  return info !== undefined && Date.now() - info.mtimeMs > foreignGraceMs;
-}
+let ownIdentity: ProcessIdentity | undefined;
 
-let ownIdentity: Owner | undefined;
+/** Said of what does not run: on Linux only the kernel's own first processes can have started then. */
+const noStart = "0";
 
 /**
  * An owner that cannot be looked up from here (another boot, another container or host that shares the folder) is
  * taken for dead when its file has not been written to for this long.
  */
 const foreignGraceMs = 24 * 60 * 60 * 1000;
+
+function isHere(place: string): boolean {
+  return place === identifyProcess().place;
+}
 
 function placeId(): string {
   const hash = createHash("sha256");
