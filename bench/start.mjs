@@ -22,14 +22,12 @@ export async function measureStart({ engines }) {
 }
 
 async function measureApi(engine) {
+  const { reference } = await Image.pull(image("busybox"));
   const totals = [];
   const phases = new Map();
   for (let run = 0; run <= runs; run++) {
     const started = performance.now();
-    const machine = await Machine.create(image("busybox"), {
-      ...machineOptions(engine.name),
-      network: "none",
-    });
+    const machine = await Machine.create(reference, { ...machineOptions(engine.name), network: "none" });
     await machine.exec(["true"]);
     const total = performance.now() - started;
     const { timings } = await machine.info();
@@ -51,11 +49,12 @@ async function measureApi(engine) {
 }
 
 async function measureTogether(engine) {
+  const { reference } = await Image.pull(image("busybox"));
   const value = await medianMs(3, async () => {
     const machines = await Promise.all(
       Array.from({ length: together }, async () => {
         const options = { ...machineOptions(engine.name), network: "none" };
-        const machine = await Machine.create(image("busybox"), options);
+        const machine = await Machine.create(reference, options);
         await machine.exec(["true"]);
         return machine;
       }),

@@ -1,17 +1,6 @@
 import { randomBytes } from "node:crypto";
-import {
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  stat,
-  symlink,
-  unlink,
-} from "node:fs/promises";
+import { mkdirSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { readdir, readFile, readlink, rm, stat, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { SupermachineError } from "../errors/supermachine-error.ts";
@@ -28,6 +17,8 @@ import { ended, isLive, type MachineRecord, parseRecord } from "./machine-record
  * - `machines/.names/<name>`: a symbolic link that says the id. Creating it is what reserves a name.
  *
  * Whoever reads a record whose owner is dead settles it, so that nothing here claims that a dead machine runs.
+ *
+ * What is part of every start is done without a detour over other threads.
  */
 export class MachineRegistry {
   readonly home: Home;
@@ -52,10 +43,10 @@ export class MachineRegistry {
   ): Promise<MachineRecord> {
     const id = randomBytes(6).toString("hex");
     const folder = this.folder(id);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     try {
-      const record = make({ id, runDirectory: await makeRunDirectory(folder) });
-      await this.write(record);
+      const record = make({ id, runDirectory: makeRunDirectory(folder) });
+      this.write(record);
       await this.#reserve(name, id);
       return record;
     } catch (error) {
@@ -72,16 +63,11 @@ export class MachineRegistry {
   }
 
   /** Replaces a machine's record. Its folder must exist: a machine that was removed does not come back. */
-  async write(record: MachineRecord): Promise<void> {
+  write(record: MachineRecord): void {
     const path = join(this.folder(record.info.id), "machine.json");
     const temporary = `${path}.${randomBytes(4).toString("hex")}`;
-    const file = await open(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(record, undefined, 1)}\n`);
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
+    writeFileSync(temporary, `${JSON.stringify(record, undefined, 1)}\n`, { flag: "wx", mode: 0o600 });
+    renameSync(temporary, path);
   }
 
   /** A machine's record as it is now; undefined when there is none (any more). */
@@ -173,7 +159,11 @@ export class MachineRegistry {
     }
     const crashed = ended(record, { reason: "crashed", detail: "Its monitor process is gone" });
     await this.removeRunDirectory(record);
-    await this.write(crashed).catch(ignoreMissing);
+    try {
+      this.write(crashed);
+    } catch (error) {
+      ignoreMissing(error);
+    }
     return crashed;
   }
 
@@ -184,16 +174,9 @@ export class MachineRegistry {
 
   async #reserve(name: string, id: string): Promise<void> {
     const path = this.#namePath(name);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     for (;;) {
-      const taken = await symlink(id, path).then(
-        () => false,
-        (error: unknown) => {
-          if (errno(error) === "EEXIST") return true;
-          throw error;
-        },
-      );
-      if (!taken) return;
+      if (linked(id, path)) return;
       const other = await this.#idOf(name);
       const record = other === undefined ? undefined : await this.read(other);
       if (record !== undefined) throw nameInUse(name, record);
@@ -219,11 +202,22 @@ const abandonedMs = 60 * 60 * 1000;
 const longestRunDirectory = 108 - 1 - 40;
 const shortPrefix = "supermachine-";
 
-async function makeRunDirectory(folder: string): Promise<string> {
+function makeRunDirectory(folder: string): string {
   const path = join(folder, "run");
-  if (Buffer.byteLength(path) > longestRunDirectory) return mkdtemp(join(tmpdir(), shortPrefix));
-  await mkdir(path, { mode: 0o700 });
+  if (Buffer.byteLength(path) > longestRunDirectory) return mkdtempSync(join(tmpdir(), shortPrefix));
+  mkdirSync(path, { mode: 0o700 });
   return path;
+}
+
+/** False when there is something at this path already. */
+function linked(target: string, path: string): boolean {
+  try {
+    symlinkSync(target, path);
+    return true;
+  } catch (error) {
+    if (errno(error) === "EEXIST") return false;
+    throw error;
+  }
 }
 
 function nameInUse(name: string, holder: MachineRecord): SupermachineError {

@@ -41,7 +41,7 @@ export class Monitor {
   readonly #session: GuestSession;
   readonly #stop: MachineStop;
   readonly #ended: Promise<MachineExit>;
-  #control: ControlServer | undefined;
+  #control: Promise<ControlServer> | undefined;
   #busy: Promise<unknown> = Promise.resolve();
   /** What the last reset has ended failed with this. */
   #resetError: Error | undefined;
@@ -84,7 +84,7 @@ export class Monitor {
       const startedAt = performance.now();
       const guest = await startEngine(job, parts);
       monitor = new Monitor(job, parts, guest, forwards);
-      await monitor.#keeper.addProcesses(guest);
+      monitor.#keeper.addProcesses(guest);
       monitor.#keeper.addTiming("engine", startedAt, guest.timings?.phases);
     } catch (error) {
       await Promise.all(forwards.map((forward) => forward.close()));
@@ -103,11 +103,14 @@ export class Monitor {
   async #boot(): Promise<void> {
     const { record, bootTimeoutMs } = this.#job;
     using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
+    // While the guest works.
+    this.#control = ControlServer.listen(join(record.runDirectory, "control.sock"), this);
+    this.#control.catch(() => {});
     await this.#session.begin(limit);
-    this.#control = await ControlServer.listen(join(record.runDirectory, "control.sock"), this);
+    await this.#control;
     limit.check();
     const { main } = this.#session;
-    await this.#keeper.update({
+    this.#keeper.update({
       state: "running",
       startedAt: Date.now(),
       ports: this.#forwards.map(({ host, port, guestPort }) => ({ host, port, guestPort })),
@@ -254,11 +257,12 @@ export class Monitor {
     await this.#session.main?.ended.catch(() => {});
     await this.#log[Symbol.asyncDispose]();
     await Promise.resolve(this.#guest[Symbol.asyncDispose]()).catch(() => {});
-    await this.#keeper.end(exit);
+    this.#keeper.end(exit);
     const { registry } = this.#parts;
     await registry.removeRunDirectory(this.record).catch(() => {});
     if (this.record.config.remove) await registry.remove(this.record).catch(() => {});
-    this.#control?.close();
+    const control = await this.#control?.catch(() => undefined);
+    control?.close();
     return exit;
   }
 }

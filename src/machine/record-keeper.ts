@@ -8,7 +8,6 @@ import type { MachineExit, MachineInfo, PhaseTiming } from "./types.ts";
 export class RecordKeeper {
   readonly #registry: MachineRegistry;
   #record: MachineRecord;
-  #writing: Promise<void> = Promise.resolve();
 
   constructor(record: MachineRecord, registry: MachineRegistry) {
     this.#record = record;
@@ -32,34 +31,35 @@ export class RecordKeeper {
   }
 
   /** The guest's process and this one, for whoever finds the record without us. */
-  async addProcesses(guest: EngineMachine): Promise<void> {
+  addProcesses(guest: EngineMachine): void {
     const owner = identifyProcess();
     const other = guest.pid === process.pid ? undefined : identifyProcess(guest.pid);
     this.#record = { ...this.#record, owner, ...(other === undefined ? {} : { guest: other }) };
     const { vsockSocket } = guest;
-    await this.update({
+    this.update({
       pid: process.pid,
       ...(other === undefined ? {} : { enginePid: other.pid }),
       ...(vsockSocket === undefined ? {} : { vsockSocket }),
     });
   }
 
-  async update(changes: Partial<MachineInfo>): Promise<void> {
+  update(changes: Partial<MachineInfo>): void {
     // How it ended is the last word.
     if (this.info.exit !== undefined) return;
     this.#record = withInfo(this.#record, changes);
-    await this.#save();
+    this.#save();
   }
 
-  async end(exit: MachineExit): Promise<void> {
+  end(exit: MachineExit): void {
     this.#record = ended(this.#record, exit);
-    await this.#save();
+    this.#save();
   }
 
-  async #save(): Promise<void> {
-    const record = this.#record;
-    // In order, so that an older state never replaces a newer one. Its folder may be gone: removed by force, or by hand.
-    this.#writing = this.#writing.then(() => this.#registry.write(record).catch(() => {}));
-    await this.#writing;
+  #save(): void {
+    try {
+      this.#registry.write(this.#record);
+    } catch {
+      // Its folder may be gone: removed by force, or by hand.
+    }
   }
 }

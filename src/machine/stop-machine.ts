@@ -55,7 +55,7 @@ export class MachineStop {
     const { guest, session, keeper } = this.#parts;
     const deadline = Date.now() + timeoutMs;
     const left = () => Math.max(0, deadline - Date.now());
-    await keeper.update({ state: "stopping" });
+    keeper.update({ state: "stopping" });
     await session.stopMain(left());
     const asked = session.hub?.agent.shutdown().catch(() => {});
     if ((await within(Promise.all([guest.exited, asked]), left())) !== undefined) return;

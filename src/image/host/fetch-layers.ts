@@ -38,7 +38,7 @@ async function fetchLayer(layer: Descriptor, options: FetchLayersOptions): Promi
   const { provider, store, signal, onProgress } = options;
   const id = shortDigest(layer.digest);
   const total = layer.size;
-  if (await store.has(layer.digest, layer.size)) {
+  if (store.has(layer.digest, layer.size)) {
     onProgress({ phase: "download", id, state: "cached", done: total, total });
     return;
   }

@@ -86,14 +86,14 @@ export class ImageStore {
 
   /** What `images` shows, sorted by name. */
   async list(): Promise<ImageSummary[]> {
-    return (await this.#images.index.list()).map(summaryOf);
+    return this.#images.index.list().map(summaryOf);
   }
 
   /** Everything about an image that is here, by name or id; for another platform than the host's when only that is here. */
   async inspect(text: string): Promise<ImageDetails> {
-    const record = await this.#require(text);
+    const record = this.#require(text);
     const image = await this.#images.open(record, { verify: false });
-    const all = await this.#images.index.list();
+    const all = this.#images.index.list();
     const names = all.filter((other) => other.manifestDigest === record.manifestDigest);
     return {
       ...summaryOf(record),
@@ -113,7 +113,7 @@ export class ImageStore {
     text: string,
     options: Pick<PruneOptions, "rootfsKey" | "rootfsInUse"> = {},
   ): Promise<string[]> {
-    const records = await this.#images.findAll(text);
+    const records = this.#images.findAll(text);
     if (records.length === 0) throw notHere(text);
     for (const record of records) await this.#images.index.remove(record);
     await this.#collect({ ...options, keepPartials: true });
@@ -160,14 +160,14 @@ export class ImageStore {
 
   /** An image that is here in full, and what its name resolved to. */
   async #known(text: string, wanted: Platform, options: PullOptions): Promise<KnownImage | undefined> {
-    const record = await this.#images.find(text, wanted);
+    const record = this.#images.find(text, wanted);
     const image = record && (await this.#images.open(record, { verify: options.verify === true }));
     return image && { rootDigest: record.rootDigest, image };
   }
 
-  async #require(text: string): Promise<ImageRecord> {
-    const records = await this.#images.findAll(text);
-    const record = (await this.#images.find(text, wantedPlatform(undefined))) ?? records[0];
+  #require(text: string): ImageRecord {
+    const records = this.#images.findAll(text);
+    const record = this.#images.find(text, wantedPlatform(undefined)) ?? records[0];
     if (record === undefined) throw notHere(text);
     return record;
   }
@@ -184,16 +184,14 @@ export class ImageStore {
   }
 
   async #forgetAll(keep: readonly string[]): Promise<string[]> {
-    const records = (await this.#images.index.list()).filter(
-      (record) => !keep.includes(record.manifestDigest),
-    );
+    const records = this.#images.index.list().filter((record) => !keep.includes(record.manifestDigest));
     for (const record of records) await this.#images.index.remove(record);
     return records.map((record) => record.reference);
   }
 
   async #rootfsKeys(rootfsKey: (image: LocalImage) => string): Promise<Set<string>> {
     const keys = new Set<string>();
-    for (const record of await this.#images.index.list()) {
+    for (const record of this.#images.index.list()) {
       const image = await this.#images.open(record, { verify: false });
       if (image !== undefined) keys.add(rootfsKey(image));
     }

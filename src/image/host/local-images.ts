@@ -22,14 +22,16 @@ export class LocalImages {
   }
 
   /** The record that a name, a digest or the beginning of an image id stands for on this platform. */
-  async find(text: string, wanted: Platform): Promise<ImageRecord | undefined> {
-    const records = await this.findAll(text);
-    return records.find((record) => platformMatches(record.platform, wanted));
+  find(text: string, wanted: Platform): ImageRecord | undefined {
+    return (
+      this.index.get(text, wanted) ??
+      this.findAll(text).find((record) => platformMatches(record.platform, wanted))
+    );
   }
 
   /** The records for every platform. A name goes before an id that looks the same. */
-  async findAll(text: string): Promise<ImageRecord[]> {
-    const records = await this.index.list();
+  findAll(text: string): ImageRecord[] {
+    const records = this.index.list();
     const named = namedBy(text, records);
     if (named.length > 0) return named;
     const hex = /^(?:sha256:)?([0-9a-f]{4,64})$/.exec(text)?.[1];
@@ -48,8 +50,8 @@ export class LocalImages {
    */
   async open(record: ImageRecord, options: { readonly verify: boolean }): Promise<LocalImage | undefined> {
     const origin = { invalid: "ARCHIVE_INVALID", name: record.reference } as const;
-    const manifestBytes = await this.store.read(record.manifestDigest, maximumManifestLength);
-    const configBytes = await this.store.read(record.configDigest, maximumManifestLength);
+    const manifestBytes = this.store.read(record.manifestDigest, maximumManifestLength);
+    const configBytes = this.store.read(record.configDigest, maximumManifestLength);
     if (manifestBytes === undefined || configBytes === undefined) return undefined;
     const manifest = parseManifest(manifestBytes, { origin });
     const { config, diffIds } = parseImageConfig(configBytes, origin);
@@ -71,7 +73,7 @@ export class LocalImages {
   async #hasLayers(manifest: ImageManifest, verify: boolean): Promise<boolean> {
     let complete = true;
     for (const { digest, size } of manifest.layers) {
-      if (!(await this.store.has(digest, size))) complete = false;
+      if (!this.store.has(digest, size)) complete = false;
       else if (verify && !(await this.store.verify(digest))) {
         await this.store.remove(digest);
         complete = false;

@@ -75,7 +75,7 @@ async function descend(step: Step, search: Search): Promise<SelectedImage | unde
 async function loadManifest(entry: Descriptor, search: Search): Promise<Uint8Array> {
   const { provider, store, lease } = search;
   await lease.add([entry.digest]);
-  const kept = await store.read(entry.digest, maximumManifestLength);
+  const kept = store.read(entry.digest, maximumManifestLength);
   const bytes = kept ?? (await provider.manifest(entry));
   checkBlob({ digest: entry.digest, size: bytes.length }, entry);
   return bytes;
@@ -91,11 +91,11 @@ async function readConfig(
   const descriptor = manifest.config;
   if (descriptor.size > maximumManifestLength) throw invalidDocument(origin, "its configuration is too long");
   await lease.add([descriptor.digest]);
-  let bytes = await store.read(descriptor.digest, maximumManifestLength);
+  let bytes = store.read(descriptor.digest, maximumManifestLength);
   if (bytes === undefined) {
     await store.remove(descriptor.digest);
     await provider.blob(descriptor, { signal, onLength: () => undefined });
-    bytes = await store.read(descriptor.digest, maximumManifestLength);
+    bytes = store.read(descriptor.digest, maximumManifestLength);
   }
   if (bytes === undefined)
     throw new SupermachineError("INTERNAL", "A configuration that was just stored cannot be read");

@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, readlink, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { readFileSync, readlinkSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Home } from "../../storage/home.ts";
 import { createTemporary } from "../../storage/temporary.ts";
@@ -20,15 +21,14 @@ export interface StoredKernel {
 const layout = 1;
 
 /** The stock kernel in use, or undefined when none was stored yet. */
-export async function currentKernel(
-  home: Home,
-  architecture: GuestArchitecture,
-): Promise<StoredKernel | undefined> {
-  const target = await readlink(linkPath(home, architecture)).catch(() => undefined);
-  if (target === undefined) return undefined;
-  const folder = join(home.kernels, basename(target));
-  const release = await readFile(join(folder, "release"), "utf8").catch(() => undefined);
-  return release === undefined ? undefined : { folder, image: join(folder, "kernel"), release };
+export function currentKernel(home: Home, architecture: GuestArchitecture): StoredKernel | undefined {
+  try {
+    const folder = join(home.kernels, basename(readlinkSync(linkPath(home, architecture))));
+    const release = readFileSync(join(folder, "release"), "utf8");
+    return { folder, image: join(folder, "kernel"), release };
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -1,5 +1,4 @@
-import { existsSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { ProgressListener } from "../../progress/progress.ts";
@@ -29,7 +28,7 @@ export async function provideAgent(options: ProvideAgentOptions): Promise<string
   const guest = join(packageRoot(), "guest");
   const machine = machineNames[options.architecture];
   const agent = join(guest, "build", machine, "agent");
-  if (await isCurrent(agent, join(guest, "agent"))) return agent;
+  if (isCurrent(agent, join(guest, "agent"))) return agent;
   options.onProgress?.({ phase: "agent", id: "", state: "active" });
   const native = process.arch === options.architecture;
   const compiler = native ? "gcc" : `${machine}-linux-gnu-gcc`;
@@ -53,12 +52,12 @@ function buildRemedy(packages: string): string {
 }
 
 /** Published packages bring the binary and may leave the sources out. */
-async function isCurrent(agent: string, sources: string): Promise<boolean> {
-  const built = await stat(agent).catch(() => undefined);
+function isCurrent(agent: string, sources: string): boolean {
+  const built = statSync(agent, { throwIfNoEntry: false });
   if (built === undefined) return false;
-  const names = await readdir(sources).catch(() => []);
-  const times = await Promise.all(names.map(async (name) => (await stat(join(sources, name))).mtimeMs));
-  return times.every((time) => time <= built.mtimeMs);
+  if (!existsSync(sources)) return true;
+  // Part of every start, so without a detour over other threads.
+  return readdirSync(sources).every((name) => statSync(join(sources, name)).mtimeMs <= built.mtimeMs);
 }
 
 function packageRoot(): string {

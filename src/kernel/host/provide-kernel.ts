@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { access, constants, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { accessSync, constants, readFileSync } from "node:fs";
+import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ProgressListener } from "../../progress/progress.ts";
 import type { Home } from "../../storage/home.ts";
@@ -49,7 +50,7 @@ async function customKernel(path: string, { home, signal }: ProvideKernelOptions
 
 async function stockKernel(options: ProvideKernelOptions): Promise<StoredKernel> {
   const { home, architecture, signal } = options;
-  const stored = await currentKernel(home, architecture);
+  const stored = currentKernel(home, architecture);
   if (stored !== undefined) return stored;
   const installed = await installedRelease(architecture);
   if (installed !== undefined)
@@ -74,18 +75,18 @@ async function installedRelease(architecture: GuestArchitecture): Promise<string
   const byVersion = new Intl.Collator("en", { numeric: true });
   for (const name of names.sort(byVersion.compare).reverse()) {
     const release = name.slice("vmlinuz-".length);
-    if ((await readable(join("/boot", name))) && (await readable(join("/lib/modules", release, "kernel"))))
-      return release;
+    if (readable(join("/boot", name)) && readable(join("/lib/modules", release, "kernel"))) return release;
   }
   return undefined;
 }
 
 /** One archive per agent binary, beside the kernel's modules. */
 async function provideInitramfs(home: Home, kernel: StoredKernel, agentPath: string): Promise<string> {
-  const agent = await readFile(agentPath);
+  // Up to here part of every start, so without a detour over other threads.
+  const agent = readFileSync(agentPath);
   const key = createHash("sha256").update(agent).digest("hex").slice(0, 16);
   const path = join(kernel.folder, `initramfs-${key}.cpio`);
-  if (await readable(path)) return path;
+  if (readable(path)) return path;
   const { composeInitramfs } = await import("../initramfs.ts");
   using temporary = createTemporary(home, "initramfs");
   await writeFile(temporary.path, composeInitramfs({ agent, modules: await readModules(kernel.folder) }));
@@ -93,9 +94,11 @@ async function provideInitramfs(home: Home, kernel: StoredKernel, agentPath: str
   return path;
 }
 
-async function readable(path: string): Promise<boolean> {
-  return await access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
+function readable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -68,7 +68,7 @@ async function waitForOthers(
   let movedAtMs = Date.now();
   for (;;) {
     const others = (await listPartials(store.home, descriptor.digest)).filter(({ active }) => active);
-    if (others.length === 0) return (await store.has(descriptor.digest, descriptor.size)) ? "done" : "none";
+    if (others.length === 0) return store.has(descriptor.digest, descriptor.size) ? "done" : "none";
     const length = Math.max(...others.map(({ size }) => size));
     if (length > longest) {
       longest = length;

@@ -69,7 +69,7 @@ async function collectBlobs(options: { store: ContentStore; index: ImageIndex })
 /** Leases first: one that is gone when the images are listed has become an image by then. */
 async function neededBlobs(options: { store: ContentStore; index: ImageIndex }): Promise<Set<Digest>> {
   const needed = await leasedDigests(options.store.home);
-  for (const record of await options.index.list()) for (const digest of record.blobs) needed.add(digest);
+  for (const record of options.index.list()) for (const digest of record.blobs) needed.add(digest);
   return needed;
 }
 

@@ -22,7 +22,7 @@ test("ingest() stores what matches and nothing else, however it is cut into piec
       const whole = Buffer.concat(pieces);
       const stored = await store.ingest(pieces, { digest: sha256(whole), size: whole.length });
       assert.deepEqual(stored, { digest: sha256(whole), size: whole.length });
-      assert.deepEqual(Buffer.from((await store.read(stored.digest, 1000)) ?? []), whole);
+      assert.deepEqual(Buffer.from(store.read(stored.digest, 1000) ?? []), whole);
       assert.ok(await store.verify(stored.digest));
     }),
     { numRuns: 25 },
@@ -31,7 +31,7 @@ test("ingest() stores what matches and nothing else, however it is cut into piec
   const wrong = [{ digest: sha256(Buffer.from("other")) }, { size: 6 }, { size: 8 }];
   for (const expected of wrong)
     await assert.rejects(store.ingest([bytes], expected), { code: "DIGEST_MISMATCH" });
-  assert.equal(await store.has(sha256(bytes)), false);
+  assert.equal(store.has(sha256(bytes)), false);
   assert.deepEqual(await readdir(home.temporary), []);
 });
 
@@ -70,13 +70,13 @@ test("read(), has() and verify() notice what changed on the disk", async () => {
   const { digest } = await store.write(Buffer.from("content"));
   chmodSync(store.path(digest), 0o600);
   writeFileSync(store.path(digest), "Content");
-  assert.equal(await store.read(digest, 100), undefined);
+  assert.equal(store.read(digest, 100), undefined);
   assert.equal(await store.verify(digest), false);
   writeFileSync(store.path(digest), "cont");
-  assert.equal(await store.has(digest, 7), false);
+  assert.equal(store.has(digest, 7), false);
   await store.write(Buffer.from("content"));
   assert.ok(await store.verify(digest));
-  assert.equal(await store.read(digest, 6), undefined, "longer than allowed");
+  assert.equal(store.read(digest, 6), undefined, "longer than allowed");
 });
 
 test("a partial blob is taken over by one of many, and only what is whole is published", async () => {

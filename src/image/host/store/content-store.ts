@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { createReadStream, readFileSync, type Stats, statSync } from "node:fs";
+import { chmod, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
 import { errnoOf, systemFailure } from "../../../errors/system-failure.ts";
@@ -24,7 +24,7 @@ export interface StoredBlob {
  * Blobs by digest, in `blobs/<algorithm>/<hex>` of the home. A blob gets its name only after it has been written to
  * the end, verified and synced, so that any process may read what it finds there, and two that store the same blob
  * at once both win. What changed on the disk afterwards is noticed: the size by `has`, the content by `read` and
- * `verify`.
+ * `verify`. `has` and `read` are part of every start, so without a detour over other threads.
  */
 export class ContentStore {
   readonly home: Home;
@@ -39,19 +39,22 @@ export class ContentStore {
   }
 
   /** Whether the blob is here, with this size where one is given. */
-  async has(digest: Digest, size?: number): Promise<boolean> {
-    const info = await stat(this.path(digest)).catch(() => undefined);
+  has(digest: Digest, size?: number): boolean {
+    const info = infoOf(this.path(digest));
     return info?.isFile() === true && (size === undefined || info.size === size);
   }
 
   /** A small blob, verified. Undefined when it is missing, longer than `maximumLength`, or not what its name says. */
-  async read(digest: Digest, maximumLength: number): Promise<Uint8Array | undefined> {
+  read(digest: Digest, maximumLength: number): Uint8Array | undefined {
     const path = this.path(digest);
-    const info = await stat(path).catch(() => undefined);
+    const info = infoOf(path);
     if (info === undefined || info.size > maximumLength) return undefined;
-    const bytes = await readFile(path).catch(() => undefined);
-    if (bytes === undefined || digestOf(bytes, digest) !== digest) return undefined;
-    return bytes;
+    try {
+      const bytes = readFileSync(path);
+      return digestOf(bytes, digest) === digest ? bytes : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Whether the whole content matches the digest. */
@@ -126,6 +129,14 @@ export class ContentStore {
       }
     }
     return digests;
+  }
+}
+
+function infoOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { systemFailure } from "../../../errors/system-failure.ts";
@@ -7,7 +8,7 @@ import type { Home } from "../../../storage/home.ts";
 import { createTemporary } from "../../../storage/temporary.ts";
 import { digestSchema } from "../../digest-schema.ts";
 import type { Digest, Platform } from "../../image.ts";
-import { formatPlatform, platformMatches } from "../../platform.ts";
+import { formatPlatform } from "../../platform.ts";
 
 /** What a name stands for on one platform. */
 export interface ImageRecord {
@@ -36,24 +37,26 @@ export class ImageIndex {
     this.#home = home;
   }
 
-  async list(): Promise<ImageRecord[]> {
-    const names = await readdir(this.#home.images).catch(() => []);
-    const records: ImageRecord[] = [];
-    for (const name of names.filter((name) => name.endsWith(".json"))) {
-      const record = await readRecord(join(this.#home.images, name));
-      if (record !== undefined) records.push(record);
-    }
-    return records.sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
+  list(): ImageRecord[] {
+    return this.#files()
+      .map(readRecord)
+      .filter((record) => record !== undefined)
+      .sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
   }
 
-  /** The record of this name whose platform serves `wanted`. */
-  async find(reference: string, wanted: Platform): Promise<ImageRecord | undefined> {
-    const exact = await readRecord(this.#path(reference, wanted));
-    if (exact !== undefined && exact.reference === reference) return exact;
-    const records = await this.list();
-    return records.find(
-      (record) => record.reference === reference && platformMatches(record.platform, wanted),
-    );
+  #files(): string[] {
+    try {
+      const names = readdirSync(this.#home.images).filter((name) => name.endsWith(".json"));
+      return names.map((name) => join(this.#home.images, name));
+    } catch {
+      return [];
+    }
+  }
+
+  /** The record of this canonical name for exactly this platform, without a look at the others. */
+  get(reference: string, platform: Platform): ImageRecord | undefined {
+    const record = readRecord(this.#path(reference, platform));
+    return record?.reference === reference ? record : undefined;
   }
 
   async put(record: ImageRecord): Promise<void> {
@@ -82,9 +85,10 @@ export class ImageIndex {
   }
 }
 
-async function readRecord(path: string): Promise<ImageRecord | undefined> {
+/** Part of every start, so without a detour over other threads. */
+function readRecord(path: string): ImageRecord | undefined {
   try {
-    const result = v.safeParse(schema, JSON.parse(await readFile(path, "utf8")));
+    const result = v.safeParse(schema, JSON.parse(readFileSync(path, "utf8")));
     return result.success ? result.output : undefined;
   } catch {
     return undefined;
