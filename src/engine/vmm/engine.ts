@@ -14,6 +14,9 @@ import { vcpuWorkers } from "./vcpu-workers.ts";
 /** One for all machines of the process: however many there are, they take one thread of Node's pool. */
 const watch = new DescriptorWatch();
 
+/** Of this process: who has found the KVM usable need not look again. */
+let wasUsable = false;
+
 /** Our own monitor, in this process, on the hypervisor of the host's kernel. */
 export const vmmEngine: Engine = {
   name: "vmm",
@@ -28,7 +31,10 @@ export const vmmEngine: Engine = {
         remedy: "Use the engine 'qemu'",
       };
     const usable = { ...common, usable: true, accelerator: "kvm", detail: `${common.detail}, KVM` };
-    if (home !== undefined && !fresh && isKnownUsable(home)) return usable;
+    if (!fresh && (wasUsable || (home !== undefined && isKnownUsable(home)))) {
+      wasUsable = true;
+      return usable;
+    }
     const support = hypervisor.probe();
     if (!support.usable) return { ...common, ...support };
     if (home !== undefined) rememberUsable(home);

@@ -1,4 +1,5 @@
 import { checkFits } from "../../snapshot/check-fits.ts";
+import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
 import { type SnapshotLease, SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
 import { readWorkingSet } from "../../snapshot/host/working-set-file.ts";
 import { kindOf } from "../../snapshot/labels.ts";
@@ -9,7 +10,7 @@ import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
 import { VmmMachine } from "./machine.ts";
-import { loadMachineState } from "./machine-state.ts";
+import { loadMachineState, type MachineState } from "./machine-state.ts";
 import { thisHost } from "./this-host.ts";
 
 /**
@@ -33,14 +34,11 @@ export async function restoreSnapshot(
 ): Promise<VmmMachine> {
   try {
     const { snapshot } = lease;
-    const { cpus, slots } = snapshot.manifest.machine;
-    // What was added by whoever asked for the snapshot is not ours.
-    const components = snapshot.components.filter(({ id }) => !id.startsWith("machine"));
     const origin = config.origin.kind === "snapshot" ? "snapshot" : "template";
     const source = {
       // A template is made when the agent's only connection has ended.
       wasConnected: origin === "snapshot",
-      state: loadMachineState(components, { cpus, slots: slots.length }),
+      state: stateOf(snapshot),
       memory: snapshot.memory,
       // Copies that are made at once go with the last of them: nobody would come after.
       workingSet: readWorkingSet(snapshot) ?? (kindOf(snapshot.manifest) === "fork" ? undefined : "sought"),
@@ -55,6 +53,20 @@ export async function restoreSnapshot(
     await lease[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Of snapshots that are kept open, for the next machine that goes on from them. */
+const states: WeakMap<OpenedSnapshot, MachineState> = new WeakMap();
+
+function stateOf(snapshot: OpenedSnapshot): MachineState {
+  const known = states.get(snapshot);
+  if (known !== undefined) return known;
+  const { cpus, slots } = snapshot.manifest.machine;
+  // What was added by whoever asked for the snapshot is not ours.
+  const components = snapshot.components.filter(({ id }) => !id.startsWith("machine"));
+  const state = loadMachineState(components, { cpus, slots: slots.length });
+  states.set(snapshot, state);
+  return state;
 }
 
 /** What was made for copies goes with the last of them: the others still use it. */

@@ -17,15 +17,28 @@ export function thisHost({
   cpus,
   memoryMiB,
 }: Pick<EngineConfig, "architecture" | "cpus" | "memoryMiB">): ThisHost {
-  const answers = hypervisor.guestCpuid({ index: 0, count: cpus });
-  const digest = createHash("sha256").update(JSON.stringify(answers)).digest("hex");
   return {
     version: productVersion(),
     engine: "vmm",
     hypervisor: "kvm",
     architecture,
-    cpu: { ...cpuFeatures(answers), digest },
+    cpu: cpuOf(cpus),
     cpus,
     memoryMiB,
   };
+}
+
+/** By the number of vCPUs; a host's processors do not change. */
+const known: Map<number, SnapshotCpu> = new Map();
+
+function cpuOf(cpus: number): SnapshotCpu {
+  const cpu = known.get(cpus) ?? describeCpu(cpus);
+  known.set(cpus, cpu);
+  return cpu;
+}
+
+function describeCpu(cpus: number): SnapshotCpu {
+  const answers = hypervisor.guestCpuid({ index: 0, count: cpus });
+  const digest = createHash("sha256").update(JSON.stringify(answers)).digest("hex");
+  return { ...cpuFeatures(answers), digest };
 }

@@ -60,7 +60,14 @@ function isCurrent(agent: string, sources: string): boolean {
   return readdirSync(sources).every((name) => statSync(join(sources, name)).mtimeMs <= built.mtimeMs);
 }
 
+let root: string | undefined;
+
 function packageRoot(): string {
+  root ??= findPackageRoot();
+  return root;
+}
+
+function findPackageRoot(): string {
   for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder))
     if (existsSync(join(folder, "guest"))) return folder;
   throw new SupermachineError("AGENT_NOT_BUILT", "The folder of this package has no folder 'guest'", {

@@ -7,7 +7,8 @@ import type { Home } from "../../storage/home.ts";
 import { createTemporary, sweepTemporary } from "../../storage/temporary.ts";
 import { maxManifestLength, parseManifest, type SnapshotId, type SnapshotManifest } from "../manifest.ts";
 import { leasedSnapshots, leaseSnapshot } from "./lease.ts";
-import { type OpenedSnapshot, openSnapshot } from "./open-snapshot.ts";
+import type { OpenedSnapshot } from "./open-snapshot.ts";
+import { OpenedSnapshots } from "./opened-snapshots.ts";
 import { manifestName, memoryPath, readWhole, sha256 } from "./snapshot-files.ts";
 import { itemsFolder, keysFolder, locksFolder, namesFolder, snapshotFolder } from "./snapshot-folders.ts";
 import { SnapshotLinks } from "./snapshot-links.ts";
@@ -38,6 +39,9 @@ export interface KeyedOptions {
   readonly reject?: (manifest: SnapshotManifest) => string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Of all homes. */
+const opened: OpenedSnapshots = new OpenedSnapshots();
 
 /**
  * The snapshots of a home. Any number of processes may work on it at once.
@@ -197,7 +201,7 @@ export class SnapshotStore {
     const directory = snapshotFolder(this.home, id);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await openSnapshot(directory, { home: this.home, ...options });
+        return await opened.open(directory, { home: this.home, ...options });
       } catch (error) {
         const missing = error instanceof SupermachineError && errnoOf(error.cause) === "ENOENT";
         if (!missing) throw error;
