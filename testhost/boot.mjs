@@ -1,7 +1,16 @@
 // Boots the test host and finds the one that is up: state in .cache/testhost/state.json.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +20,7 @@ import { prepareHost } from "./prepare.mjs";
 const checkout = join(import.meta.dirname, "..");
 const folder = join(checkout, ".cache", "testhost");
 const stateFile = join(folder, "state.json");
+const consoleLog = join(folder, "console.log");
 /** Software emulation on a loaded machine; 3 to 4 s is usual. */
 const bootDeadlineMs = 90_000;
 const memoryMiB = 6144;
@@ -39,10 +49,12 @@ export async function stopHost() {
 
 async function startHost(report) {
   const started = performance.now();
-  const { kernel, initrd, scratch } = prepareHost(folder, report);
+  const { emulator, kernel, initrd, scratch } = prepareHost(folder, report);
   await stopHost();
   const processes = [];
-  const log = openSync(join(folder, "console.log"), "w");
+  // What the last one said as it went away.
+  if (existsSync(consoleLog)) renameSync(consoleLog, `${consoleLog}.old`);
+  const log = openSync(consoleLog, "w");
   const daemon = (command, args) => {
     const child = spawn(command, args, { detached: true, stdio: ["ignore", log, log] });
     child.on("error", (error) => report(`${command}: ${error.message}`));
@@ -64,17 +76,20 @@ async function startHost(report) {
   }
   const deadline = Date.now() + bootDeadlineMs;
   while (!existsSync(join(folder, "root.sock")) || !existsSync(join(folder, "live.sock"))) {
-    if (Date.now() > deadline) throw new Error(`virtiofsd did not start; see ${join(folder, "console.log")}`);
+    if (Date.now() > deadline) throw new Error(`virtiofsd did not start; see ${consoleLog}`);
     await sleep(20);
   }
-  daemon("qemu-system-x86_64", qemuArguments({ kernel, initrd, scratch, port, token }));
+  daemon(
+    join(emulator, "usr/bin/qemu-system-x86_64"),
+    qemuArguments({ emulator, kernel, initrd, scratch, port, token }),
+  );
   closeSync(log);
   writeFileSync(stateFile, JSON.stringify({ port, token, processes }), { mode: 0o600 });
   while (!(await pingHost({ port, token }))) {
     const qemu = processes.at(-1);
     if (!isAlive(qemu.pid, qemu.startTime) || Date.now() > deadline) {
       await stopHost();
-      throw new Error(`The host did not come up; its console is in ${join(folder, "console.log")}`);
+      throw new Error(`The host did not come up; its console is in ${consoleLog}`);
     }
     await sleep(100);
   }
@@ -82,7 +97,7 @@ async function startHost(report) {
   return { port, token };
 }
 
-function qemuArguments({ kernel, initrd, scratch, port, token }) {
+function qemuArguments({ emulator, kernel, initrd, scratch, port, token }) {
   const share = (name) => [
     ...["-chardev", `socket,id=${name},path=${join(folder, `${name}.sock`)}`],
     ...["-device", `vhost-user-fs-pci,chardev=${name},tag=${name},queue-size=1024`],
@@ -92,7 +107,9 @@ function qemuArguments({ kernel, initrd, scratch, port, token }) {
     `testhost.checkout=${checkout} testhost.token=${token} testhost.node=${process.execPath}`,
   ].join(" ");
   return [
-    ...["-M", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max", "-smp", "2"],
+    ...["-L", join(emulator, "usr/share/qemu"), "-L", "/usr/share/seabios", "-L", "/usr/share/qemu"],
+    // Without its "fast" string instructions: emulated, they go byte by byte, and the kernel clears and copies pages with them.
+    ...["-M", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-erms,-fsrm", "-smp", "2"],
     ...["-m", `${memoryMiB}M`, "-object", `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`],
     ...["-numa", "node,memdev=ram", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", kernelArguments],

@@ -16,18 +16,27 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
+import { downloadPackages } from "./packages.mjs";
 
 const scratchGiB = 24;
 /** Loaded in this order, with what modules.dep says they need. */
 const modules = [
-  ...["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng", "virtiofs", "overlay"],
-  ...["kvm-amd", "vhost_vsock", "vsock_loopback", "tun", "loop", "erofs"],
+  ...["virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "virtiofs", "overlay"],
+  ...["kvm_amd", "vhost_vsock", "vsock_loopback", "tun", "loop", "erofs"],
 ];
 
-/** Returns the paths of kernel, initrd and scratch disk below `folder`. */
+/** Returns the paths of emulator, kernel, initrd and scratch disk below `folder`. */
 export function prepareHost(folder, report) {
+  const emulator = join(folder, "emulator");
+  if (!existsSync(emulator)) {
+    report("fetching QEMU");
+    unpack(emulator, ["qemu-system-x86", "qemu-system-data"]);
+  }
   const kernelFolder = join(folder, "kernel");
-  if (!existsSync(kernelFolder)) fetchKernel(folder, kernelFolder, report);
+  if (!existsSync(kernelFolder)) {
+    report("fetching a kernel");
+    unpack(kernelFolder, ["linux-image-cloud-amd64"]);
+  }
   const kernel = join(
     kernelFolder,
     "boot",
@@ -35,7 +44,7 @@ export function prepareHost(folder, report) {
   );
   const release = basename(kernel).slice("vmlinuz-".length);
   const initrd = join(folder, "initrd");
-  const sources = [join(import.meta.dirname, "init"), import.meta.filename];
+  const sources = [join(import.meta.dirname, "init"), import.meta.filename, kernel];
   if (!sources.every((source) => isNewer(initrd, source)))
     makeInitrd({ folder, kernelFolder, release, initrd });
   const scratch = join(folder, "scratch.img");
@@ -43,20 +52,15 @@ export function prepareHost(folder, report) {
   writeFileSync(scratch, "");
   truncateSync(scratch, scratchGiB * 2 ** 30);
   run("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", scratch]);
-  return { kernel, initrd, scratch };
+  return { emulator, kernel, initrd, scratch };
 }
 
-function fetchKernel(folder, kernelFolder, report) {
-  const depends = run("apt-cache", ["depends", "linux-image-cloud-amd64"]);
-  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-  if (name === undefined)
-    throw new Error("No linux-image-cloud-amd64 in the package lists: run apt-get update");
-  report(`fetching ${name}`);
-  const work = mkdtempSync(join(folder, "fetch-"));
+/** What these packages hold, without installing them: this machine keeps its own. */
+function unpack(target, names) {
+  const work = mkdtempSync(`${target}-`);
   try {
-    run("apt-get", ["download", "-q", "-o", "APT::Sandbox::User=root", name], work);
-    run("dpkg-deb", ["-x", join(work, readdirSync(work)[0]), join(work, "tree")]);
-    renameSync(join(work, "tree"), kernelFolder);
+    for (const file of downloadPackages(names, work)) run("dpkg-deb", ["-x", file, join(work, "tree")]);
+    renameSync(join(work, "tree"), target);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -74,7 +78,9 @@ function makeInitrd({ folder, kernelFolder, release, initrd }) {
     const folderOfModules = join(kernelFolder, "lib", "modules", release);
     const files = moduleFiles(folderOfModules);
     for (const file of files) cpSync(join(folderOfModules, file), join(tree, "modules", basename(file)));
-    writeFileSync(join(tree, "modules", "order"), files.map((file) => `${basename(file)}\n`).join(""));
+    const compressed = files.filter((file) => file.endsWith(".xz")).map((file) => basename(file));
+    if (compressed.length > 0) run("xz", ["-d", ...compressed], join(tree, "modules"));
+    writeFileSync(join(tree, "modules", "order"), files.map((file) => `${basename(file, ".xz")}\n`).join(""));
     run("/bin/sh", [
       "-c",
       'cd "$1" && find . | busybox cpio -o -H newc >"$2.new" 2>/dev/null',
@@ -91,22 +97,31 @@ function makeInitrd({ folder, kernelFolder, release, initrd }) {
 /** The wanted modules and what they depend on, dependencies first. An unpacked package has no modules.dep yet. */
 function moduleFiles(folder) {
   run("busybox", ["depmod", "-b", join(folder, "..", "..", ".."), basename(folder)]);
+  const builtIn = readFileSync(join(folder, "modules.builtin"), "utf8").split("\n").map(moduleName);
   const dependencies = new Map();
   for (const line of readFileSync(join(folder, "modules.dep"), "utf8").split("\n")) {
     const [file, needs] = line.split(":");
     if (needs !== undefined)
-      dependencies.set(basename(file, ".ko"), { file, needs: needs.trim().split(/\s+/).filter(Boolean) });
+      dependencies.set(moduleName(file), { file, needs: needs.trim().split(/\s+/).filter(Boolean) });
   }
   const order = [];
   const visit = (name) => {
+    if (builtIn.includes(name)) return;
     const entry = dependencies.get(name);
     if (entry === undefined) throw new Error(`The kernel package has no module ${name}`);
     if (order.includes(entry.file)) return;
-    for (const need of entry.needs) visit(basename(need, ".ko"));
+    for (const need of entry.needs) visit(moduleName(need));
     order.push(entry.file);
   };
   for (const name of modules) visit(name);
   return order;
+}
+
+/** Underscores and hyphens mean the same in a module's name; a file has either. */
+function moduleName(file) {
+  return basename(file)
+    .replace(/\.ko(\.xz)?$/, "")
+    .replaceAll("-", "_");
 }
 
 function isNewer(file, source) {
