@@ -1,4 +1,6 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Machine } from "supermachine";
 import { image, machineOptions } from "./images.mjs";
@@ -6,12 +8,26 @@ import { withEngine } from "./sample.mjs";
 
 const settleMs = 3000;
 
-/** One idle machine: its share of all its processes' memory (PSS), and how much of that is not the guest's own. */
+/**
+ * One idle machine: its share of all its processes' memory (PSS), and how much of that is not the guest's own. Then several
+ * in one process: what each further one adds, what they share, and what comes back to the host.
+ */
 export async function measureMemory({ engines }) {
   if (process.platform !== "linux") return [{ what: "memory", skipped: "needs /proc/PID/smaps" }];
   const rows = [];
   for (const engine of engines) rows.push(...(await measureOne(engine)));
-  return rows;
+  const own = engines.find(({ name }) => name === "vmm");
+  return own === undefined ? rows : [...rows, ...measureTogether(own)];
+}
+
+/** In a process that has done nothing else. */
+function measureTogether(engine) {
+  const program = join(import.meta.dirname, "memory-together.mjs");
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, engine.name], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`${program} failed: ${stderr}`);
+  return JSON.parse(stdout).map((row) => ({ ...row, what: withEngine(row.what, engine) }));
 }
 
 async function measureOne(engine) {
