@@ -1,12 +1,12 @@
-import { createRequire } from "node:module";
 import type { LibraryHandle } from "koffi";
+import { type Koffi, loadKoffi } from "./load-koffi.ts";
 
 /** What may be handed to C: integers, text, and buffers (passed by address, never copied). */
 export type NativeArgument = number | bigint | string | Uint8Array;
 
 /** With SUPERMACHINE_TRACE_CALLS=1 every native call is printed to stderr with its result and duration. */
 const tracing = process.env["SUPERMACHINE_TRACE_CALLS"] === "1";
-let koffi: typeof import("koffi") | undefined;
+let koffi: Koffi | undefined;
 let library: LibraryHandle | undefined;
 
 /**
@@ -68,8 +68,8 @@ export function foreignBuffer(address: bigint, length: number): ArrayBuffer {
 }
 
 /** Loaded at the first call: many commands make none, and loading a library takes its time. */
-function native(): typeof import("koffi") {
-  koffi ??= createRequire(import.meta.url)("koffi") as typeof import("koffi");
+function native(): Koffi {
+  koffi ??= loadKoffi();
   return koffi;
 }
 
