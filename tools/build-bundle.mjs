@@ -42,6 +42,14 @@ const parts = [
   { name: "library", modules: ["src/index.ts"] },
 ];
 
+/** Commander loads it for commands that are programs of their own; we have none, and it takes long to load. */
+const commanderAlone = {
+  name: "commander-alone",
+  resolveId: (source, importer) =>
+    source === "node:child_process" && /[\\/]commander[\\/]/.test(importer ?? "") ? "\0no-programs" : null,
+  load: (id) => (id === "\0no-programs" ? "export {};" : null),
+};
+
 rmSync(target, { recursive: true, force: true });
 const chunks = await bundle(programs, {
   groups: [{ debugName: "parts", name: await partNames() }],
@@ -83,7 +91,7 @@ function inputOf(entries, plugins = []) {
     input: Object.fromEntries(entries.map((entry) => [basename(entry, ".ts"), entry])),
     platform: "node",
     external,
-    plugins,
+    plugins: [commanderAlone, ...plugins],
     // The library's module exports what its source says: no part holds it, so that nothing is added to it.
     preserveEntrySignatures: "allow-extension",
     transform: { target: "node20.19" },
