@@ -32,13 +32,12 @@ const parts = [
     within: ["src/index.ts", "src/machine/monitor-process.ts"],
   },
   { name: "command-line", modules: ["src/cli/run-process.ts"] },
+  { name: "run", modules: ["src/cli/commands/run.ts"] },
+  { name: "head-start", modules: ["src/engine/vmm/head-start.ts"] },
   { name: "machine", modules: ["src/machine/machine.ts", "src/machine/image.ts", "src/image/reference.ts"] },
   { name: "images", modules: ["src/image/host/image-store.ts"] },
   { name: "monitor", modules: ["src/machine/monitor-process.ts"] },
-  {
-    name: "run",
-    modules: ["src/cli/commands/run.ts", "src/machine/create-machine.ts", "src/machine/default-parts.ts"],
-  },
+  { name: "create", modules: ["src/machine/create-machine.ts", "src/machine/default-parts.ts"] },
   { name: "library", modules: ["src/index.ts"] },
 ];
 

@@ -1,5 +1,6 @@
 import type { EventEmitter } from "node:events";
 import type { Readable, Writable } from "node:stream";
+import type { MachineOptions } from "../machine/types.ts";
 import type { Library } from "./library.ts";
 import { type Style, styleFor } from "./output/style.ts";
 import { createProgressRenderer, type ProgressRenderer } from "./progress/progress-renderer.ts";
@@ -26,6 +27,8 @@ export interface CliHost {
   readonly outputClosed: AbortSignal;
   /** Ends the process at once. */
   exit(code: number): never;
+  /** Starts what a machine with these options will need of this process, while the library is loaded. */
+  prepareMachine(options: Pick<MachineOptions, "engine" | "cpus">): Promise<void>;
   /** Loads the library below; late, because commands such as `version` do without it. */
   loadLibrary(): Promise<Library>;
 }

@@ -1,3 +1,6 @@
+import { availableParallelism } from "node:os";
+import { defaultCpus } from "../machine/default-cpus.ts";
+import { Home } from "../storage/home.ts";
 import type { CliHost } from "./cli.ts";
 
 /** This process: its standard streams, environment and signals. */
@@ -13,6 +16,11 @@ export function processHost(outputClosed: AbortSignal = new AbortController().si
     signals: process,
     outputClosed,
     exit: (code) => process.exit(code),
+    prepareMachine: async ({ engine = "auto", cpus = defaultCpus(availableParallelism()) }) => {
+      if (engine === "qemu") return;
+      const { headStart } = await import("../engine/vmm/head-start.ts");
+      headStart(cpus, new Home());
+    },
     loadLibrary: async () => (await import("./library.ts")).loadLibrary(),
   };
 }

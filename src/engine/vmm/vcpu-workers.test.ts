@@ -68,6 +68,18 @@ test("prepare() starts for every machine that is on its way, and take() finds th
   });
 });
 
+test("headStart() starts what the next prepare() would", () => {
+  withTimers(() => {
+    const { set, started } = fresh();
+    set.headStart(1);
+    assert.equal(started.length, 1);
+    set.prepare(2);
+    assert.equal(started.length, 2);
+    set.take(2);
+    assert.equal(started.length, 2);
+  });
+});
+
 test("the first machine of a process costs no spare threads; after the second there are some, once it is calm", () => {
   withTimers(() => {
     const { set, started } = fresh();

@@ -35,6 +35,11 @@ export class VcpuWorkers<Thread extends IdleWorker> {
     this.#fill(this.#expected);
   }
 
+  /** Starts threads for whoever prepares next. */
+  headStart(count: number): void {
+    this.#fill(Math.min(count, maxIdle));
+  }
+
   /** All threads of a machine, warm ones as far as there are any. Throws when the system refuses one, and takes none. */
   take(count: number): Thread[] {
     const taken: Thread[] = [];
