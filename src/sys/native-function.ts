@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import type { LibraryHandle } from "koffi";
 import { type Koffi, loadKoffi } from "./load-koffi.ts";
 
@@ -86,7 +87,8 @@ function traced<Args extends readonly NativeArgument[], Result extends number | 
     const shown = args.map((value) =>
       value instanceof Uint8Array ? `<${value.length} bytes>` : String(value),
     );
-    process.stderr.write(`${name}(${shown.join(", ")}) = ${result} in ${micros.toFixed(1)} µs\n`);
+    // Not through a stream: those of a thread have to be read by the thread that started it.
+    writeSync(2, `${name}(${shown.join(", ")}) = ${result} in ${micros.toFixed(1)} µs\n`);
     native().errno(error);
     return result;
   };
