@@ -36,7 +36,6 @@ export interface CliHost {
 /** One run of the command line. */
 export class Cli {
   readonly host: CliHost;
-  readonly style: Style;
   /** Shows stacks and causes with errors. */
   debug: boolean;
   /** Errors are printed as JSON. */
@@ -45,11 +44,17 @@ export class Cli {
   runsGuestCommand = false;
   exitCode = 0;
   #progress: ProgressRenderer | undefined;
+  #style: Style | undefined;
 
   constructor(host: CliHost) {
     this.host = host;
-    this.style = styleFor(host.stderr, host.env);
     this.debug = isSet(host.env["SUPERMACHINE_DEBUG"]);
+  }
+
+  /** Of standard error, which is opened for it: many commands write nothing there. */
+  get style(): Style {
+    this.#style ??= styleFor(this.host.stderr, this.host.env);
+    return this.#style;
   }
 
   library(): Promise<Library> {
