@@ -28,6 +28,14 @@ test("loadKoffi() finds the binary beneath koffi", { skip }, () => {
   assert.equal(loadKoffi(from).version, version);
 });
 
+test("loadKoffi() finds the binary beside koffi, which may be a link", { skip }, () => {
+  install("store", { version });
+  symlinkSync(binaries, join(folder, "store/node_modules/@koromix"));
+  mkdirSync(join(folder, "linked/node_modules"), { recursive: true });
+  symlinkSync(join(folder, "store/node_modules/koffi"), join(folder, "linked/node_modules/koffi"));
+  assert.equal(loadKoffi(join(folder, "linked/module.js")).version, version);
+});
+
 test("loadKoffi() leaves it to koffi where the binary is of another version", () => {
   const from = install("other", { version: "0.0.1" });
   mkdirSync(join(folder, "other/node_modules/koffi/node_modules"));
