@@ -36,7 +36,7 @@ const parts = [
   { name: "head-start", modules: ["src/engine/vmm/head-start.ts"] },
   { name: "machine", modules: ["src/machine/machine.ts", "src/machine/image.ts", "src/image/reference.ts"] },
   { name: "images", modules: ["src/image/host/image-store.ts"] },
-  { name: "monitor", modules: ["src/machine/monitor-process.ts"] },
+  { name: "monitor", modules: ["src/machine/monitor-parts.ts", "src/machine/run-detached.ts"] },
   { name: "create", modules: ["src/machine/create-machine.ts", "src/machine/default-parts.ts"] },
   { name: "library", modules: ["src/index.ts"] },
 ];

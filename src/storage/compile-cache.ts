@@ -2,10 +2,10 @@ import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "no
 import * as nodeModule from "node:module";
 import { basename, dirname, join } from "node:path";
 import { Script } from "node:vm";
-import { Home } from "../storage/home.ts";
+import { Home } from "./home.ts";
 
 /**
- * Keeps what V8 compiles of this command line in the home, for the commands after this one. Node does that itself from
+ * Keeps what V8 compiles of this program in the home, for the processes after this one. Node does that itself from
  * 22.1 on; before, for the files of the bundle only, we do.
  *
  * Only where a home is there already, and is our own: who can write to it decides what we run.
