@@ -80,6 +80,15 @@ test("headStart() starts what the next prepare() would", () => {
   });
 });
 
+test("after a headStart(), threads end with their vCPUs", () => {
+  withTimers(() => {
+    const { set, alive } = fresh();
+    set.headStart(2);
+    for (const worker of set.take(2)) set.giveBack(worker);
+    assert.equal(alive(), 0);
+  });
+});
+
 test("the first machine of a process costs no spare threads; after the second there are some, once it is calm", () => {
   withTimers(() => {
     const { set, started } = fresh();
