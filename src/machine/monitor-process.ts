@@ -8,8 +8,8 @@ void start();
 async function start(): Promise<void> {
   const [engine, cpus] = process.argv.slice(2);
   if (engine === "vmm") {
-    const { vcpuWorkers } = await import("../engine/vmm/vcpu-workers.ts");
-    vcpuWorkers.headStart(Number(cpus));
+    const { headStart } = await import("../engine/vmm/head-start.ts");
+    headStart(Number(cpus));
   }
   const { monitorParts } = await import("./monitor-parts.ts");
   const { runDetached } = await import("./run-detached.ts");
