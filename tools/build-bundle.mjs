@@ -32,15 +32,22 @@ const parts = [
     within: ["src/index.ts", "src/machine/monitor-process.ts"],
   },
   { name: "command-line", modules: ["src/cli/run-process.ts"] },
+  { name: "run", modules: ["src/cli/commands/run.ts"] },
+  { name: "head-start", modules: ["src/engine/vmm/head-start.ts"] },
   { name: "machine", modules: ["src/machine/machine.ts", "src/machine/image.ts", "src/image/reference.ts"] },
   { name: "images", modules: ["src/image/host/image-store.ts"] },
-  { name: "monitor", modules: ["src/machine/monitor-process.ts"] },
-  {
-    name: "run",
-    modules: ["src/cli/commands/run.ts", "src/machine/create-machine.ts", "src/machine/default-parts.ts"],
-  },
+  { name: "monitor", modules: ["src/machine/monitor-parts.ts", "src/machine/run-detached.ts"] },
+  { name: "create", modules: ["src/machine/create-machine.ts", "src/machine/default-parts.ts"] },
   { name: "library", modules: ["src/index.ts"] },
 ];
+
+/** Commander loads it for commands that are programs of their own; we have none, and it takes long to load. */
+const commanderAlone = {
+  name: "commander-alone",
+  resolveId: (source, importer) =>
+    source === "node:child_process" && /[\\/]commander[\\/]/.test(importer ?? "") ? "\0no-programs" : null,
+  load: (id) => (id === "\0no-programs" ? "export {};" : null),
+};
 
 rmSync(target, { recursive: true, force: true });
 const chunks = await bundle(programs, {
@@ -83,7 +90,7 @@ function inputOf(entries, plugins = []) {
     input: Object.fromEntries(entries.map((entry) => [basename(entry, ".ts"), entry])),
     platform: "node",
     external,
-    plugins,
+    plugins: [commanderAlone, ...plugins],
     // The library's module exports what its source says: no part holds it, so that nothing is added to it.
     preserveEntrySignatures: "allow-extension",
     transform: { target: "node20.19" },

@@ -1,5 +1,6 @@
 import type { EventEmitter } from "node:events";
 import type { Readable, Writable } from "node:stream";
+import type { MachineOptions } from "../machine/types.ts";
 import type { Library } from "./library.ts";
 import { type Style, styleFor } from "./output/style.ts";
 import { createProgressRenderer, type ProgressRenderer } from "./progress/progress-renderer.ts";
@@ -26,6 +27,8 @@ export interface CliHost {
   readonly outputClosed: AbortSignal;
   /** Ends the process at once. */
   exit(code: number): never;
+  /** Starts what a machine with these options will need of this process, while the library is loaded. */
+  prepareMachine(options: Pick<MachineOptions, "engine" | "cpus">): Promise<void>;
   /** Loads the library below; late, because commands such as `version` do without it. */
   loadLibrary(): Promise<Library>;
 }
@@ -33,7 +36,6 @@ export interface CliHost {
 /** One run of the command line. */
 export class Cli {
   readonly host: CliHost;
-  readonly style: Style;
   /** Shows stacks and causes with errors. */
   debug: boolean;
   /** Errors are printed as JSON. */
@@ -42,11 +44,17 @@ export class Cli {
   runsGuestCommand = false;
   exitCode = 0;
   #progress: ProgressRenderer | undefined;
+  #style: Style | undefined;
 
   constructor(host: CliHost) {
     this.host = host;
-    this.style = styleFor(host.stderr, host.env);
     this.debug = isSet(host.env["SUPERMACHINE_DEBUG"]);
+  }
+
+  /** Of standard error, which is opened for it: many commands write nothing there. */
+  get style(): Style {
+    this.#style ??= styleFor(this.host.stderr, this.host.env);
+    return this.#style;
   }
 
   library(): Promise<Library> {

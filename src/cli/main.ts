@@ -20,7 +20,7 @@ export async function main(argv: readonly string[], host: CliHost = processHost(
     // A command that has commands of its own needs one of them, as supermachine itself does.
     if (words.length === 0 || (wanted.entry?.commands !== undefined && words.at(-1) === wanted.entry.name))
       words.push("--help");
-    const program = await buildProgram(cli, wanted);
+    const program = await buildProgram(cli, words, wanted);
     // Before parsing, so that what the parser refuses is JSON as well. A guest command may have a --json of its own.
     cli.json = !cli.runsGuestCommand && words.includes("--json");
     await program.parseAsync(words, { from: "user" });
@@ -53,15 +53,18 @@ export function report(cli: Cli, failure: { error: unknown; commandName?: string
 
 const badArgumentCodes: ReadonlySet<string> = new Set(["INVALID_ARGUMENT", "INVALID_REFERENCE"]);
 
-/** The whole program as the parser sees it; only the wanted command is complete, the others are a name and a line. */
-async function buildProgram(cli: Cli, wanted: NamedCommand): Promise<Command> {
-  const { stdout } = cli.host;
+/**
+ * The program as the parser sees it. A command that comes first is all that the parser will look at; otherwise, what it
+ * says may be about every command, of which only the wanted one is complete, the others are a name and a line.
+ */
+async function buildProgram(cli: Cli, words: readonly string[], wanted: NamedCommand): Promise<Command> {
+  const { host } = cli;
   const configure = (command: Command): Command =>
     command.exitOverride().configureOutput({
-      writeOut: (text) => void stdout.write(text),
+      writeOut: (text) => void host.stdout.write(text),
       // Errors are thrown, and printed by `report`.
       writeErr: () => {},
-      getOutHelpWidth: () => Math.min(stdout.columns ?? 100, 100),
+      getOutHelpWidth: () => Math.min(host.stdout.columns ?? 100, 100),
       getOutHasColors: () => false,
     });
   const program = configure(new Command("supermachine"))
@@ -86,7 +89,8 @@ async function buildProgram(cli: Cli, wanted: NamedCommand): Promise<Command> {
       definition === undefined ? new Command(entry.name) : buildCommand(entry.name, cli, definition);
     return configure(command).summary(entry.summary);
   };
-  for (const entry of commandTable) {
+  const isAlone = wanted.entry !== undefined && words[0] === wanted.entry.name;
+  for (const entry of isAlone ? [wanted.entry] : commandTable) {
     const command = await build(entry, entry === wanted.entry);
     if (entry === wanted.entry && entry.commands !== undefined) {
       command.usage("COMMAND [options]").helpCommand(false);

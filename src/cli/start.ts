@@ -1,4 +1,4 @@
-import { useCompileCache } from "./compile-cache.ts";
+import { useCompileCache } from "../storage/compile-cache.ts";
 
 useCompileCache();
 // Imported late, so that it comes from the cache.

@@ -41,7 +41,7 @@ export async function startDetached(
   const folder = registry.folder(job.record.info.id);
   const output = await open(join(folder, "monitor.log"), "a", 0o600);
   try {
-    const child = spawn(process.execPath, [fileURLToPath(entry)], {
+    const child = spawn(process.execPath, [fileURLToPath(entry), engine, `${job.record.config.cpus}`], {
       // "/" so that no folder is kept busy that somebody wants to unmount; setsid(2) comes with `detached`.
       cwd: "/",
       detached: true,

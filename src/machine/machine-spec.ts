@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { SupermachineError } from "../errors/supermachine-error.ts";
+import { defaultCpus } from "./default-cpus.ts";
 import { parseMemory } from "./memory-size.ts";
 import { parsePort } from "./published-port.ts";
 import type { MachineConfig, MachineOptions } from "./types.ts";
@@ -29,7 +30,7 @@ export function resolveMachine(image: string, options: MachineOptions, host: Hos
     image,
     name: given.name,
     memoryMiB: given.memory === undefined ? defaultMemoryMiB : parseMemory(given.memory),
-    cpus: given.cpus ?? Math.max(1, Math.min(2, host.cpus)),
+    cpus: given.cpus ?? defaultCpus(host.cpus),
     env: Object.freeze(given.env ?? {}),
     workdir: given.workdir,
     user: given.user,

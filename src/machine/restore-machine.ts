@@ -40,6 +40,8 @@ export async function restoreMachine(options: RestoreOptions, parts: CreationPar
   const choice = await selectEngine(config.engine === "auto" ? "vmm" : config.engine, parts.engines, {
     home,
   });
+  // Side by side with the files; a detached monitor does it in its own process.
+  if (!config.detached) choice.engine.prepare?.(cpus);
   return await startMachine(
     {
       config,

@@ -52,7 +52,7 @@ export class Home {
     return join(this.root, "snapshots");
   }
 
-  /** What V8 has compiled of the command line. */
+  /** What V8 has compiled of the command line and of detached monitors. */
   get compiled(): string {
     return join(this.root, "compiled");
   }

@@ -1,12 +1,13 @@
-import { createRequire } from "node:module";
+import { writeSync } from "node:fs";
 import type { LibraryHandle } from "koffi";
+import { type Koffi, loadKoffi } from "./load-koffi.ts";
 
 /** What may be handed to C: integers, text, and buffers (passed by address, never copied). */
 export type NativeArgument = number | bigint | string | Uint8Array;
 
 /** With SUPERMACHINE_TRACE_CALLS=1 every native call is printed to stderr with its result and duration. */
 const tracing = process.env["SUPERMACHINE_TRACE_CALLS"] === "1";
-let koffi: typeof import("koffi") | undefined;
+let koffi: Koffi | undefined;
 let library: LibraryHandle | undefined;
 
 /**
@@ -68,8 +69,8 @@ export function foreignBuffer(address: bigint, length: number): ArrayBuffer {
 }
 
 /** Loaded at the first call: many commands make none, and loading a library takes its time. */
-function native(): typeof import("koffi") {
-  koffi ??= createRequire(import.meta.url)("koffi") as typeof import("koffi");
+function native(): Koffi {
+  koffi ??= loadKoffi();
   return koffi;
 }
 
@@ -86,7 +87,8 @@ function traced<Args extends readonly NativeArgument[], Result extends number | 
     const shown = args.map((value) =>
       value instanceof Uint8Array ? `<${value.length} bytes>` : String(value),
     );
-    process.stderr.write(`${name}(${shown.join(", ")}) = ${result} in ${micros.toFixed(1)} µs\n`);
+    // Not through a stream: those of a thread have to be read by the thread that started it.
+    writeSync(2, `${name}(${shown.join(", ")}) = ${result} in ${micros.toFixed(1)} µs\n`);
     native().errno(error);
     return result;
   };

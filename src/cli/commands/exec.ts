@@ -48,7 +48,7 @@ function define(command: Command, cli: Cli): void {
     const tty = options.tty === true;
     requireTerminal(cli, { interactive, tty });
     const execOptions: ExecOptions = {
-      env: await environmentOf(options, cli.host),
+      env: environmentOf(options, cli.host),
       cwd: options.workdir,
       user: options.user,
     };

@@ -37,7 +37,7 @@ function define(command: Command, cli: Cli): void {
   ]);
   command.addHelpText("after", "\nExit codes: as of 'supermachine run'.");
   action<StartOptions>(command, cli, async ([snapshot = "", ...argv], options) => {
-    const machineOptions = { ...(await startedMachine(options, cli.host)), snapshot };
+    const machineOptions = { ...startedMachine(options, cli.host), snapshot };
     if (options.detach === true) {
       const main = { detached: true, command: argv, tty: options.tty === true, remove: options.rm === true };
       return await startDetached(cli, {
@@ -45,6 +45,8 @@ function define(command: Command, cli: Cli): void {
         create: ({ Machine }, given) => Machine.create({ ...machineOptions, ...main, ...given }),
       });
     }
+    // It has one at least; how many, is in the snapshot.
+    await cli.host.prepareMachine({ cpus: 1 });
     return await runForeground(cli, {
       options,
       create: ({ Machine }, given) => Machine.create({ ...machineOptions, ...given }),

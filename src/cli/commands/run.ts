@@ -72,7 +72,7 @@ Exit codes: the command's own; 128 + n when signal n ended it; 125 when supermac
 cannot be executed; 127 when it does not exist.`,
   );
   action<RunOptions>(command, cli, async ([image = "", ...argv], options) => {
-    const machineOptions = await machineOf(options, cli);
+    const machineOptions = machineOf(options, cli);
     const createFrom = options.warmup === undefined ? createFresh : createWarm(options.warmup);
     if (options.detach === true) {
       const main = { detached: true, command: argv, tty: options.tty === true, remove: options.rm === true };
@@ -81,6 +81,7 @@ cannot be executed; 127 when it does not exist.`,
         create: (library, given) => createFrom(library, image, { ...machineOptions, ...main, ...given }),
       });
     }
+    await cli.host.prepareMachine(machineOptions);
     return await runForeground(cli, {
       options,
       create: (library, given) => createFrom(library, image, { ...machineOptions, remove: true, ...given }),
@@ -127,10 +128,10 @@ async function warmUp(machine: Pick<Machine, "shell">, script: string): Promise<
   });
 }
 
-async function machineOf(options: RunOptions, cli: Cli): Promise<MachineOptions> {
+function machineOf(options: RunOptions, cli: Cli): MachineOptions {
   const { cpus, entrypoint } = options;
   return {
-    ...(await startedMachine(options, cli.host)),
+    ...startedMachine(options, cli.host),
     memory: options.memory,
     cpus:
       cpus === undefined

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { CliHost } from "../cli.ts";
@@ -40,13 +40,13 @@ export const engineOption: Option = new Option(
 ).choices(["auto", "qemu", "vmm"]);
 
 /** The variables of all `--env-file` and `--env` options; later ones win, and options win over files. */
-export async function environmentOf(
+export function environmentOf(
   options: EnvironmentOptions,
   host: Pick<CliHost, "env">,
-): Promise<Record<string, string>> {
+): Record<string, string> {
   const variables: [string, string][] = [];
   for (const path of options.envFile ?? [])
-    variables.push(...parseEnvironmentFile(await readTextFile(path), { path, host: host.env }));
+    variables.push(...parseEnvironmentFile(readTextFile(path), { path, host: host.env }));
   for (const text of options.env ?? []) {
     const variable = parseEnvironmentOption(text, host.env);
     if (variable !== undefined) variables.push(variable);
@@ -80,9 +80,9 @@ export function numberOf(
   return value;
 }
 
-async function readTextFile(path: string): Promise<Uint8Array> {
+function readTextFile(path: string): Uint8Array {
   try {
-    return await readFile(path);
+    return readFileSync(path);
   } catch (cause) {
     throw new SupermachineError(
       "INVALID_ARGUMENT",

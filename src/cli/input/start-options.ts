@@ -48,13 +48,13 @@ export function startOptions(command: Command): Command {
 }
 
 /** The library's options for them; how the machine's command is run is the caller's. */
-export async function startedMachine(
+export function startedMachine(
   options: StartOptions,
   host: Pick<CliHost, "env">,
-): Promise<Omit<RestoreOptions, "snapshot">> {
+): Omit<RestoreOptions, "snapshot"> {
   return {
     name: options.name,
-    env: await environmentOf(options, host),
+    env: environmentOf(options, host),
     workdir: options.workdir,
     user: options.user,
     hostname: options.hostname,

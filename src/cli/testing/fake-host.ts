@@ -38,6 +38,7 @@ export async function runFake(
     exit: (code) => {
       throw new Error(`exit(${code}) was called`);
     },
+    prepareMachine: async () => {},
     loadLibrary: async () => library,
   };
   const exitCode = await main(argv, host);

@@ -4,11 +4,12 @@ import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions }
 import { PhaseClock } from "../phase-clock.ts";
 import { hypervisor } from "./hypervisor.ts";
 import { VmmMachine } from "./machine.ts";
+import { rememberUsable } from "./remember-usable-kvm.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
 import { spareShells } from "./spare-shells.ts";
 import { useTemplate } from "./template.ts";
 import { thisHost } from "./this-host.ts";
-import { isKnownUsable, rememberUsable } from "./usable-kvm.ts";
+import { isKnownUsable } from "./usable-kvm.ts";
 import { vcpuWorkers } from "./vcpu-workers.ts";
 
 /** One for all machines of the process: however many there are, they take one thread of Node's pool. */

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { Home } from "../../storage/home.ts";
 import { openResources } from "../../sys/open-resources.ts";
-import { isKnownUsable, keyOf, kvmFacts, rememberUsable } from "./usable-kvm.ts";
+import { rememberUsable } from "./remember-usable-kvm.ts";
+import { isKnownUsable, keyOf, kvmFacts } from "./usable-kvm.ts";
 
 // Any device will do: what is remembered is not how it was found out.
 const device = "/dev/null";

@@ -1,22 +1,19 @@
-import { createHash } from "node:crypto";
-import { closeSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { release } from "node:os";
-import { O_RDWR } from "../../abi/linux.x64.generated.ts";
 import type { Home } from "../../storage/home.ts";
 import { productVersion } from "../../storage/product-version.ts";
-import { createTemporary } from "../../storage/temporary.ts";
-import { tryOpen } from "../../sys/linux/file.ts";
+// This is among the first that a command line does: nothing is imported that takes its time to load.
 
-const device = "/dev/kvm";
-/** Longer than what we write. */
-const maxFileBytes = 512;
+export const kvmDevice = "/dev/kvm";
+/** Longer than what we write; who belongs to hundreds of groups probes each time. */
+const maxFileBytes = 4096;
 
 /**
  * Whether an earlier process found this very KVM usable, and this one may open it. To find out anew, guest code has to
  * run, which takes longer than starting a machine's threads. Only "usable" is ever remembered: a busy host can make the
  * probe fail, and that should not last.
  */
-export function isKnownUsable(home: Home, path: string = device): boolean {
+export function isKnownUsable(home: Home, path: string = kvmDevice): boolean {
   try {
     const known: unknown = JSON.parse(readStart(home.usableKvm));
     const key = typeof known === "object" && known !== null && "key" in known ? known.key : undefined;
@@ -24,17 +21,6 @@ export function isKnownUsable(home: Home, path: string = device): boolean {
   } catch {
     // Not there yet, or damaged: the probe finds out, and writes it anew.
     return false;
-  }
-}
-
-/** To be called when a probe has just found it usable. A home that cannot be written to remembers nothing. */
-export function rememberUsable(home: Home, path: string = device): void {
-  try {
-    using temporary = createTemporary(home, "kvm");
-    writeFileSync(temporary.path, `${JSON.stringify({ key: keyOf(kvmFacts(path)) })}\n`, { mode: 0o600 });
-    renameSync(temporary.path, home.usableKvm);
-  } catch {
-    // The next process probes again.
   }
 }
 
@@ -61,15 +47,16 @@ export function kvmFacts(path: string): KvmFacts {
 }
 
 export function keyOf(facts: KvmFacts): string {
-  const text = JSON.stringify(facts, (_, value) => (typeof value === "bigint" ? `${value}` : value));
-  return createHash("sha256").update(text).digest("hex");
+  return JSON.stringify(facts, (_, value) => (typeof value === "bigint" ? `${value}` : value));
 }
 
 function canOpen(path: string): boolean {
-  const opened = tryOpen(path, O_RDWR);
-  if (typeof opened === "number") return false;
-  opened[Symbol.dispose]();
-  return true;
+  try {
+    closeSync(openSync(path, "r+"));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readStart(path: string): string {

@@ -17,7 +17,9 @@ export class VcpuWorker {
       // Options of the program around us are not for this thread: some make it fail, others make it load more.
       execArgv: [],
       resourceLimits,
-      stdout: false,
+      // It prints nothing, and joining its streams to ours would make ours, which takes its time.
+      stdout: true,
+      stderr: true,
     });
     this.#worker.on("message", (message: VcpuMessage) => this.#onMessage?.(message));
     let reason = "its thread ended without a word";

@@ -68,6 +68,27 @@ test("prepare() starts for every machine that is on its way, and take() finds th
   });
 });
 
+test("headStart() starts what the next prepare() would", () => {
+  withTimers(() => {
+    const { set, started } = fresh();
+    set.headStart(1);
+    assert.equal(started.length, 1);
+    set.prepare(2);
+    assert.equal(started.length, 2);
+    set.take(2);
+    assert.equal(started.length, 2);
+  });
+});
+
+test("after a headStart(), threads end with their vCPUs", () => {
+  withTimers(() => {
+    const { set, alive } = fresh();
+    set.headStart(2);
+    for (const worker of set.take(2)) set.giveBack(worker);
+    assert.equal(alive(), 0);
+  });
+});
+
 test("the first machine of a process costs no spare threads; after the second there are some, once it is calm", () => {
   withTimers(() => {
     const { set, started } = fresh();

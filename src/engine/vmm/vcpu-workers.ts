@@ -23,6 +23,7 @@ export class VcpuWorkers<Thread extends IdleWorker> {
   /** Of machines that are being prepared. One that fails leaves its own behind, which costs idle threads only. */
   #expected = 0;
   #machines = 0;
+  #isForOne = false;
   #calm: NodeJS.Timeout | undefined;
 
   constructor(start: () => Thread) {
@@ -33,6 +34,15 @@ export class VcpuWorkers<Thread extends IdleWorker> {
   prepare(count: number): void {
     this.#expected = Math.min(this.#expected + count, maxIdle);
     this.#fill(this.#expected);
+  }
+
+  /**
+   * Starts threads for whoever prepares next, in a process that is there for one machine. Its threads end with their
+   * vCPUs, so that the process's own end need not wait for them.
+   */
+  headStart(count: number): void {
+    this.#isForOne = true;
+    this.#fill(Math.min(count, maxIdle));
   }
 
   /** All threads of a machine, warm ones as far as there are any. Throws when the system refuses one, and takes none. */
@@ -54,7 +64,7 @@ export class VcpuWorkers<Thread extends IdleWorker> {
   /** Takes back a thread whose vCPU ended in an orderly way. */
   giveBack(worker: Thread): void {
     worker.rest();
-    if (this.#idle.length >= maxIdle) worker.terminate();
+    if (this.#isForOne || this.#idle.length >= maxIdle) worker.terminate();
     else this.#add(worker);
   }
 

@@ -1,8 +1,8 @@
 import type { Fd } from "../../abi/fd.ts";
-import * as abi from "../../abi/kvm.x64.generated.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { ioctl, ioctlBytes } from "../../sys/linux/ioctl.ts";
 import { errnoName } from "../../sys/linux/system-error.ts";
+import { requestName } from "./request-name.ts";
 
 /**
  * A KVM ioctl that is expected to succeed. `argument` is an integer or the request's structure. Returns its result;
@@ -19,10 +19,4 @@ export function kvmError(request: number, errno: number): SupermachineError {
   const call = `ioctl ${requestName(request)}`;
   const name = errnoName(errno);
   return new SupermachineError("HYPERVISOR", `${call} failed: ${name}`, { data: { call, errno: name } });
-}
-
-/** Failures are rare, so the name is looked for only then. Request numbers are 0xAE in the second byte. */
-function requestName(request: number): string {
-  const found = Object.entries(abi).find(([name, value]) => value === request && name.startsWith("KVM_"));
-  return found?.[0] ?? `0x${request.toString(16)}`;
 }

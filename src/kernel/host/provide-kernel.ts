@@ -3,6 +3,7 @@ import { accessSync, constants, readFileSync } from "node:fs";
 import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ProgressListener } from "../../progress/progress.ts";
+import { fileIdentity } from "../../storage/file-identity.ts";
 import type { Home } from "../../storage/home.ts";
 import { createTemporary } from "../../storage/temporary.ts";
 import type { GuestArchitecture, GuestKernel } from "../guest-kernel.ts";
@@ -80,14 +81,14 @@ async function installedRelease(architecture: GuestArchitecture): Promise<string
   return undefined;
 }
 
-/** One archive per agent binary, beside the kernel's modules. */
+/** One archive per agent binary, beside the kernel's modules. Part of every start, so the binary is not read for it. */
 async function provideInitramfs(home: Home, kernel: StoredKernel, agentPath: string): Promise<string> {
-  // Up to here part of every start, so without a detour over other threads.
-  const agent = readFileSync(agentPath);
-  const key = createHash("sha256").update(agent).digest("hex").slice(0, 16);
+  const identity = fileIdentity(agentPath).join(" ");
+  const key = createHash("sha256").update(identity).digest("hex").slice(0, 16);
   const path = join(kernel.folder, `initramfs-${key}.cpio`);
   if (readable(path)) return path;
   const { composeInitramfs } = await import("../initramfs.ts");
+  const agent = readFileSync(agentPath);
   using temporary = createTemporary(home, "initramfs");
   await writeFile(temporary.path, composeInitramfs({ agent, modules: await readModules(kernel.folder) }));
   await rename(temporary.path, path);

@@ -1,4 +1,3 @@
-import { execFile } from "node:child_process";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 
 /** How a tool of the system ended. */
@@ -17,12 +16,14 @@ export interface ToolOptions {
 }
 
 /** Runs a program to its end with untranslated messages; output beyond 64 MiB counts as a failure. */
-export function runTool(
+export async function runTool(
   command: readonly [string, ...string[]],
   options: ToolOptions = {},
 ): Promise<ToolResult> {
+  // Most machines need no tool, and loading this takes its time.
+  const { execFile } = await import("node:child_process");
   const [file, ...args] = command;
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     const child = execFile(
       file,
       args,

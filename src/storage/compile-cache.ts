@@ -2,10 +2,10 @@ import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "no
 import * as nodeModule from "node:module";
 import { basename, dirname, join } from "node:path";
 import { Script } from "node:vm";
-import { Home } from "../storage/home.ts";
+import { Home } from "./home.ts";
 
 /**
- * Keeps what V8 compiles of this command line in the home, for the commands after this one. Node does that itself from
+ * Keeps what V8 compiles of this program in the home, for the processes after this one. Node does that itself from
  * 22.1 on; before, for the files of the bundle only, we do.
  *
  * Only where a home is there already, and is our own: who can write to it decides what we run.
@@ -36,7 +36,9 @@ function keepCompiled(folder: string): void {
     const script = new Script(Module.wrap(text), { filename: path, ...(cachedData && { cachedData }) });
     if (script.cachedDataRejected !== false) fresh.set(kept, script);
     const run = script.runInThisContext() as (...values: unknown[]) => unknown;
-    return run.call(this.exports, this.exports, Module.createRequire(path), this, path, dirname(path));
+    // All that the bundler's files do with it is to call it; Node's own function takes long to make.
+    const load = (name: string): unknown => this.require(name);
+    return run.call(this.exports, this.exports, load, this, path, dirname(path));
   };
   // At the end, because what was called by then is compiled as well.
   process.on("exit", () => {
