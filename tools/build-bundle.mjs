@@ -4,7 +4,7 @@
 // Types and tests use what the compiler makes in dist/src.
 // usage: tools/build-bundle.mjs
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { builtinModules } from "node:module";
+import { builtinModules, isBuiltin as isBuiltIn } from "node:module";
 import { basename, join } from "node:path";
 import { rolldown } from "rolldown";
 
@@ -14,6 +14,10 @@ const finished = join(root, "dist", "bundle");
 const target = `${finished}.new`;
 /** Native, so it stays a package of its own. */
 const external = ["koffi"];
+
+/** The bundler makes late imports of our modules into plain calls, but leaves those of Node's own as they are. */
+const whyNotLate =
+  "which a script from the compile cache cannot: import a module of ours late that imports it early";
 
 /** What is loaded by its file's name: programs, and modules that `new URL("./name.js", import.meta.url)` leads to. */
 const programs = ["src/index.ts", "src/cli/start.ts", "src/machine/monitor-process.ts"];
@@ -137,7 +141,10 @@ function missingFrom({ fileName, code, imports, dynamicImports }) {
   const beside = [...code.matchAll(/new URL\(["'`]\.\/([^"'`$]+)["'`], import\.meta\.url\)/g)];
   return [...imports, ...dynamicImports, ...beside.map((match) => match[1])]
     .filter((name) => !known.has(name.replace(/^node:/, "")))
-    .map((name) => `${fileName}: needs ${name}, which is not there`);
+    .map((name) => `${fileName}: needs ${name}, which is not there`)
+    .concat(
+      dynamicImports.filter(isBuiltIn).map((name) => `${fileName}: imports ${name} late, ${whyNotLate}`),
+    );
 }
 
 /** The licences of the packages whose code is in the bundle; they ask to be passed on with it. */

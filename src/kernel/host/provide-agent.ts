@@ -3,7 +3,6 @@ import { dirname, join } from "node:path";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import type { ProgressListener } from "../../progress/progress.ts";
 import type { GuestArchitecture } from "../guest-kernel.ts";
-import { lastLines, runTool } from "./run-tool.ts";
 
 export interface ProvideAgentOptions {
   readonly architecture: GuestArchitecture;
@@ -30,6 +29,8 @@ export async function provideAgent(options: ProvideAgentOptions): Promise<string
   const agent = join(guest, "build", machine, "agent");
   if (isCurrent(agent, join(guest, "agent"))) return agent;
   options.onProgress?.({ phase: "agent", id: "", state: "active" });
+  // Most starts need no tool.
+  const { lastLines, runTool } = await import("./run-tool.ts");
   const native = process.arch === options.architecture;
   const compiler = native ? "gcc" : `${machine}-linux-gnu-gcc`;
   const built = await runTool(

@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 
 /** How a tool of the system ended. */
@@ -20,8 +21,6 @@ export async function runTool(
   command: readonly [string, ...string[]],
   options: ToolOptions = {},
 ): Promise<ToolResult> {
-  // Most machines need no tool, and loading this takes its time.
-  const { execFile } = await import("node:child_process");
   const [file, ...args] = command;
   return await new Promise((resolve, reject) => {
     const child = execFile(
