@@ -144,9 +144,10 @@ export const Snapshot: SnapshotStoreFacade = {
     for (const { id, names, keyed, inUse, manifest, diskBytes } of await store.list()) {
       const kind = kindOf(manifest);
       const again = kind === "template" || (kind === "warm" && names.length === 0);
+      const isYoung = Date.now() - manifest.createdAt < youngMs;
       // Without its key nobody will ask for it: what it was made for has changed.
-      const useless = kind === "fork" || (again && (!keyed || options.templates === true));
-      if (inUse || !useless) continue;
+      const useless = !isYoung && (kind === "fork" || (again && !keyed));
+      if (inUse || !(useless || (again && options.templates === true))) continue;
       // Another process may have taken or removed it meanwhile, and what others are based on stays.
       const gone = await store.remove(id).then(
         () => true,
@@ -175,6 +176,9 @@ export const Snapshot: SnapshotStoreFacade = {
     return await inspectIn(store, id);
   },
 };
+
+/** Whoever made a snapshot for copies or for a key may not have taken it yet. */
+const youngMs = 60_000;
 
 /** What the store knows about one snapshot. @throws SupermachineError `SNAPSHOT_NOT_FOUND`. */
 export async function inspectIn(store: SnapshotStore, name: string): Promise<SnapshotInfo> {
