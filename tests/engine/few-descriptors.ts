@@ -1,7 +1,8 @@
 // Started with a low limit of open files: starts machines until one cannot be had, and says how that failed.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { VmmMachine } from "../../src/engine/vmm/machine.ts";
+import { bootMachine } from "../../src/engine/vmm/boot-machine.ts";
+import type { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { SupermachineError } from "../../src/errors/supermachine-error.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
 import { openResources } from "../../src/sys/open-resources.ts";
@@ -26,7 +27,7 @@ try {
     try {
       const directory = join(folder, `few-${machines.length}`);
       mkdirSync(directory);
-      machines.push(VmmMachine.boot({ ...config, directory }, watch));
+      machines.push(bootMachine({ ...config, directory }, watch));
     } catch (error) {
       if (!(error instanceof SupermachineError)) throw error;
       const after = openResources();

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { CaptureRequest, EngineConfig, MachineOrigin } from "../../src/engine/engine.ts";
 import { PhaseClock } from "../../src/engine/phase-clock.ts";
-import { VmmMachine } from "../../src/engine/vmm/machine.ts";
+import { bootMachine } from "../../src/engine/vmm/boot-machine.ts";
+import type { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { restoreSnapshot, useSnapshot } from "../../src/engine/vmm/restore-snapshot.ts";
 import type { MemoryContent } from "../../src/snapshot/host/memory-content.ts";
 import { SnapshotStore } from "../../src/snapshot/host/snapshot-store.ts";
@@ -53,7 +54,7 @@ export class TinyMachines implements Disposable {
 
   boot(code: readonly number[], shape: { cpus?: number; memoryMiB?: number } = {}): VmmMachine {
     writeTinyKernel(this.home.root, code);
-    return VmmMachine.boot(this.config(shape), this.watch);
+    return bootMachine(this.config(shape), this.watch);
   }
 
   async restore(id: string, shape: { cpus?: number; memoryMiB?: number } = {}): Promise<VmmMachine> {

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { EngineConfig } from "../../src/engine/engine.ts";
 import { PhaseClock } from "../../src/engine/phase-clock.ts";
-import { bootMachine } from "../../src/engine/vmm/build-machine.ts";
-import { VmmMachine } from "../../src/engine/vmm/machine.ts";
+import { bootMachine, buildToBoot } from "../../src/engine/vmm/boot-machine.ts";
+import type { VmmMachine } from "../../src/engine/vmm/machine.ts";
 import { startVcpuThreads } from "../../src/engine/vmm/vcpu-threads.ts";
 import type { VcpuTicket } from "../../src/hypervisor/vcpu.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
@@ -56,16 +56,16 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
   };
 
   test("ends when the guest powers off", async () => {
-    assert.deepEqual(await endOf(() => VmmMachine.boot(config("powerOff"), watch)), { kind: "powered-off" });
+    assert.deepEqual(await endOf(() => bootMachine(config("powerOff"), watch)), { kind: "powered-off" });
   });
 
   test("ends with the console's lines when the guest panics", async () => {
-    const exit = await endOf(() => VmmMachine.boot(config("panic"), watch));
+    const exit = await endOf(() => bootMachine(config("panic"), watch));
     assert.deepEqual(exit, { kind: "panic", console: ["Kernel panic - not syncing: tiny"] });
   });
 
   test("ends as failed when the guest's processor triple-faults", async () => {
-    const exit = (await endOf(() => VmmMachine.boot(config("tripleFault"), watch))) as {
+    const exit = (await endOf(() => bootMachine(config("tripleFault"), watch))) as {
       kind: string;
       detail: string;
     };
@@ -77,7 +77,7 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
     test(`is killed at once while its guest is ${kernel} and never answers; its agent is given up`, async () => {
       let agent: Promise<unknown> | undefined;
       const exit = await endOf(() => {
-        const machine = VmmMachine.boot(config(kernel, { cpus: 2 }), watch);
+        const machine = bootMachine(config(kernel, { cpus: 2 }), watch);
         agent = machine.agent;
         setTimeout(() => void machine.kill(), 50);
         return machine;
@@ -88,7 +88,7 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
 
   test("a vCPU thread that is ended by force ends the machine as failed, and leaks nothing", async () => {
     const before = await settled(held);
-    const built = bootMachine(config("idle", { cpus: 2 }), watch, new PhaseClock());
+    const built = buildToBoot(config("idle", { cpus: 2 }), watch, new PhaseClock());
     const threads = startVcpuThreads(built, { onConsole: () => {} });
     await new Promise((resolve) => setTimeout(resolve, 200));
     threads[0]?.terminate();
@@ -101,19 +101,19 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
   });
 
   test("a thread runs one vCPU after the other, with the same results", async () => {
-    await VmmMachine.boot(config("powerOff", { cpus: 2 }), watch).exited;
+    await bootMachine(config("powerOff", { cpus: 2 }), watch).exited;
     const warm = idleThreads();
     assert.ok(warm.length >= 2, `${warm.length} idle threads`);
     const results = { powerOff: "powered-off", panic: "panic", tripleFault: "failed" } as const;
     for (const [kernel, kind] of Object.entries(results)) {
-      const exit = await VmmMachine.boot(config(kernel as keyof typeof results, { cpus: 2 }), watch).exited;
+      const exit = await bootMachine(config(kernel as keyof typeof results, { cpus: 2 }), watch).exited;
       assert.equal(exit.kind, kind);
       assert.deepEqual(idleThreads(), warm);
     }
   });
 
   test("a thread whose vCPU failed, or that was ended by force, runs no other", async () => {
-    const built = bootMachine(config("idle", { cpus: 3 }), watch, new PhaseClock());
+    const built = buildToBoot(config("idle", { cpus: 3 }), watch, new PhaseClock());
     const [first, ...others] = built.vcpus;
     const broken = { ...built, vcpus: [{ ...first, fd: 9999 } as unknown as VcpuTicket, ...others] };
     const threads = startVcpuThreads(broken, { onConsole: () => {} });
@@ -133,10 +133,7 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
     assert.equal(idleThreads().includes(third ?? ""), true);
     assert.equal(idleThreads().includes(second ?? ""), false);
     assert.deepEqual(threadsNamed("vcpu 0"), []);
-    assert.deepEqual(
-      (await VmmMachine.boot(config("powerOff", { cpus: 3 }), watch).exited).kind,
-      "powered-off",
-    );
+    assert.deepEqual((await bootMachine(config("powerOff", { cpus: 3 }), watch).exited).kind, "powered-off");
   });
 
   test("threads that wait for a vCPU do not keep the process alive", () => {
@@ -168,12 +165,12 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
   test("what cannot be had is a typed error that names it, and undoes what was done", async () => {
     const before = await settled(held);
     const missing = { image: join(folder, "none"), initramfs: join(folder, "initramfs"), release: "x" };
-    assert.throws(() => VmmMachine.boot(config("idle", { kernel: missing }), watch), {
+    assert.throws(() => bootMachine(config("idle", { kernel: missing }), watch), {
       code: "KERNEL_NOT_FOUND",
     });
-    assert.throws(() => VmmMachine.boot(config("idle", { rootfs: join(folder, "none") }), watch), /none/);
+    assert.throws(() => bootMachine(config("idle", { rootfs: join(folder, "none") }), watch), /none/);
     const garbage = { ...missing, image: join(folder, "rootfs") };
-    assert.throws(() => VmmMachine.boot(config("idle", { kernel: garbage }), watch), {
+    assert.throws(() => bootMachine(config("idle", { kernel: garbage }), watch), {
       code: "KERNEL_NOT_FOUND",
     });
     assert.deepEqual(await settled(held), before);
@@ -195,7 +192,7 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
 
   test("200 machines in a row leave no descriptor, mapping, thread or memory behind", async () => {
     const run = async (): Promise<void> => {
-      const exit = await VmmMachine.boot(config("powerOff"), watch).exited;
+      const exit = await bootMachine(config("powerOff"), watch).exited;
       assert.equal(exit.kind, "powered-off");
     };
     for (let count = 0; count < 20; count++) await run();

@@ -1,7 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import { join } from "node:path";
 import { MADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
-import { bootLinux } from "../../arch/x64/boot.ts";
 import type { X64EntryState } from "../../arch/x64/entry-state.ts";
 import { pmemStart, ramRegions } from "../../arch/x64/layout.ts";
 import { BalloonDevice } from "../../devices/balloon/device.ts";
@@ -19,8 +18,6 @@ import type { WorkingSet } from "../../snapshot/working-set.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
-import { openBootFile } from "./boot-file.ts";
-import { kernelCommandLine } from "./guest-devices.ts";
 import type { RamPiece } from "./machine-shell.ts";
 import type { MachineState } from "./machine-state.ts";
 import { mapRootImage } from "./root-image.ts";
@@ -72,25 +69,7 @@ export type VmmConfig = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: strin
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
 
-/** The recipe from a configuration to a machine that is about to boot. What fails undoes what was done. */
-export function bootMachine(config: VmmConfig, watch: DescriptorWatch, clock: PhaseClock): BuiltMachine {
-  using undo = new DisposalStack();
-  const parts = assemble(config, { watch, undo, clock });
-  using kernel = openBootFile(config.kernel.image);
-  using initramfs = openBootFile(config.kernel.initramfs);
-  const entry = bootLinux(parts.vm.memory, {
-    memoryBytes: config.memoryMiB * MiB,
-    cpus: config.cpus,
-    kernel,
-    initramfs,
-    commandLine: kernelCommandLine(),
-    slots: VirtioSlots.layout(),
-  });
-  clock.mark("load kernel");
-  return finish(parts, { kind: "boot", entry }, undo);
-}
-
-/** The same recipe, with a state in place of the reset: the machine goes on where the saved one stood. */
+/** The recipe from a configuration and a state to a machine that goes on where the saved one stood. What fails undoes what was done. */
 export function restoreMachine(
   config: VmmConfig,
   watch: DescriptorWatch,
@@ -120,7 +99,8 @@ export function resetMachine(built: BuiltMachine, saved: SavedState): void {
   bringInKnown(built, saved);
 }
 
-type Parts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
+/** A machine without a beginning. */
+export type MachineParts = Omit<BuiltMachine, "start" | typeof Symbol.dispose>;
 
 interface Assembly {
   readonly watch: DescriptorWatch;
@@ -133,7 +113,10 @@ interface Assembly {
  * The clock and the interrupt controllers first; the devices last, because they may raise interrupts, which a vCPU's own
  * state would overwrite.
  */
-function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnected }: SavedState): void {
+function putState(
+  { vm, serialState, slots, vsock }: MachineParts,
+  { state, wasConnected }: SavedState,
+): void {
   vm.restore(state.vm);
   for (const [index, vcpu] of state.vcpus.entries()) vm.restoreVcpu(index, vcpu);
   new Int32Array(serialState).set(state.serial);
@@ -141,11 +124,12 @@ function putState({ vm, serialState, slots, vsock }: Parts, { state, wasConnecte
   if (wasConnected) vsock.resetConnections();
 }
 
-function bringInKnown(parts: Parts, { workingSet }: SavedState): void {
+function bringInKnown(parts: MachineParts, { workingSet }: SavedState): void {
   if (workingSet !== undefined && workingSet !== "sought") bringIn(parts, workingSet);
 }
 
-function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): Parts {
+/** Everything that a machine has, whatever it begins with; undone by `undo`. */
+export function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): MachineParts {
   const memoryBytes = config.memoryMiB * MiB;
   const shell = undo.use(spareShells.take(config));
   const { vm, ram, vcpus, serialLine } = shell;
@@ -181,7 +165,8 @@ function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): 
   return { vm, ram, vcpus, slots, vsock, vsockSocket, balloon, serialLine, serialState };
 }
 
-function finish(parts: Parts, start: MachineStart, undo: DisposalStack): BuiltMachine {
+/** Hands over what `undo` holds. */
+export function finish(parts: MachineParts, start: MachineStart, undo: DisposalStack): BuiltMachine {
   const owned = undo.move();
   return { ...parts, start, [Symbol.dispose]: () => owned[Symbol.dispose]() };
 }

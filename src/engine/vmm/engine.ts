@@ -3,7 +3,6 @@ import { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { Engine, EngineConfig, EngineMachine, EngineSupport, ProbeOptions } from "../engine.ts";
 import { PhaseClock } from "../phase-clock.ts";
 import { hypervisor } from "./hypervisor.ts";
-import { VmmMachine } from "./machine.ts";
 import { rememberUsable } from "./remember-usable-kvm.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
 import { spareShells } from "./spare-shells.ts";
@@ -52,7 +51,10 @@ export const vmmEngine: Engine = {
     spareShells.expectMore(config);
     const clock = new PhaseClock();
     const { origin } = config;
-    if (origin.kind === "boot") return VmmMachine.boot(config, watch, clock);
+    if (origin.kind === "boot") {
+      const { bootMachine } = await import("./boot-machine.ts");
+      return bootMachine(config, watch, clock);
+    }
     const lease = await (origin.kind === "template"
       ? useTemplate(config, watch)
       : useSnapshot(config, origin.id));

@@ -23,14 +23,12 @@ import { PhaseClock } from "../phase-clock.ts";
 import { agentStream } from "./agent-stream.ts";
 import {
   type BuiltMachine,
-  bootMachine,
   type RestoreSource,
   resetMachine,
   restoreMachine,
   type SavedState,
   type VmmConfig,
 } from "./build-machine.ts";
-import { captureMachine } from "./capture.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
 import { type RamPiece, regionsOf } from "./machine-shell.ts";
@@ -53,7 +51,8 @@ export interface PausedMachine {
   readonly slots: readonly string[];
 }
 
-interface Beginning {
+/** Where a machine comes from. */
+export interface Beginning {
   readonly config: VmmConfig;
   /** When, on the clock of `performance.now`. */
   readonly started: number;
@@ -88,13 +87,6 @@ export class VmmMachine implements EngineMachine {
   /** Work on the paused machine: its memory stays until it is done, also when the machine ends. */
   #inspection: Promise<unknown> = Promise.resolve();
 
-  /** Boots a machine. Throws what the system refuses; then nothing is left of it. */
-  static boot(config: VmmConfig, watch: DescriptorWatch, clock: PhaseClock = new PhaseClock()): VmmMachine {
-    const started = performance.now();
-    const built = bootMachine(config, watch, clock);
-    return VmmMachine.#start(built, { config, started, clock, origin: "boot" });
-  }
-
   /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
   static restore(
     config: VmmConfig,
@@ -106,10 +98,11 @@ export class VmmMachine implements EngineMachine {
     const { origin, snapshot, state, wasConnected, workingSet } = source;
     const built = restoreMachine(config, watch, source, clock);
     const saved = { state, wasConnected, workingSet };
-    return VmmMachine.#start(built, { config, started, clock, origin, snapshot }, saved);
+    return VmmMachine.start(built, { config, started, clock, origin, snapshot }, saved);
   }
 
-  static #start(built: BuiltMachine, from: Beginning, saved?: SavedState): VmmMachine {
+  /** Sets a machine running; `saved` is what a reset puts back. When that fails, nothing is left of it. */
+  static start(built: BuiltMachine, from: Beginning, saved?: SavedState): VmmMachine {
     try {
       return new VmmMachine(built, from, saved);
     } catch (error) {
@@ -227,6 +220,7 @@ export class VmmMachine implements EngineMachine {
 
   async capture(request: CaptureRequest): Promise<SnapshotId> {
     const { config, snapshot } = this.#beginning;
+    const { captureMachine } = await import("./capture.ts");
     const home = new Home(config.home);
     // Of our own: the machine may end, and let go of it, before the copy is written.
     await using _parent = snapshot === undefined ? undefined : leaseSnapshot(home, snapshot.id);

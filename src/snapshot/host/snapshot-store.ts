@@ -12,7 +12,7 @@ import { OpenedSnapshots } from "./opened-snapshots.ts";
 import { manifestName, memoryPath, readWhole, sha256 } from "./snapshot-files.ts";
 import { itemsFolder, keysFolder, locksFolder, namesFolder, snapshotFolder } from "./snapshot-folders.ts";
 import { SnapshotLinks } from "./snapshot-links.ts";
-import { SnapshotWriter } from "./snapshot-writer.ts";
+import type { SnapshotWriter } from "./snapshot-writer.ts";
 
 /** A snapshot in the store, as `list` and `inspect` show it. */
 export interface StoredSnapshot {
@@ -66,6 +66,7 @@ export class SnapshotStore {
   /** A writer for a new snapshot; dispose of it. What dead writers left is removed first. */
   async create(): Promise<SnapshotWriter> {
     await sweepTemporary(this.home);
+    const { SnapshotWriter } = await import("./snapshot-writer.ts");
     return new SnapshotWriter(this.home);
   }
 
