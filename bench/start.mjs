@@ -50,22 +50,23 @@ async function measureApi(engine) {
 
 async function measureTogether(engine) {
   const { reference } = await Image.pull(image("busybox"));
-  const value = await medianMs(3, async () => {
+  const options = { ...machineOptions(engine.name), network: "none" };
+  const times = [];
+  for (let run = 0; run < 4; run++) {
+    const started = performance.now();
     const machines = await Promise.all(
       Array.from({ length: together }, async () => {
-        const options = { ...machineOptions(engine.name), network: "none" };
         const machine = await Machine.create(reference, options);
         await machine.exec(["true"]);
         return machine;
       }),
     );
+    times.push(performance.now() - started);
     await Promise.all(machines.map(end));
-  });
-  return {
-    what: withEngine(`${together} machines at once, first exec answered, and ended`, engine),
-    value,
-    unit: "ms",
-  };
+  }
+  const what = withEngine(`${together} machines at once, first exec answered by each`, engine);
+  // The first is the one that starts the threads.
+  return { what, value: median(times.slice(1)), unit: "ms" };
 }
 
 async function measureCommandLine(engine) {
