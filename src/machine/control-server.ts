@@ -1,4 +1,4 @@
-import { chmod } from "node:fs/promises";
+import { chmodSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import type { AgentTransport } from "../agent/requests.ts";
 import { duplexTransport } from "../agent/transports/duplex.ts";
@@ -59,8 +59,13 @@ export class ControlServer {
         resolve();
       });
     });
-    // Its folder is closed to others already; this guards a folder that somebody has opened.
-    await chmod(path, 0o600);
+    try {
+      // Its folder is closed to others already; this guards a folder that somebody has opened.
+      chmodSync(path, 0o600);
+    } catch (error) {
+      control.close();
+      throw error;
+    }
     return control;
   }
 

@@ -91,7 +91,7 @@ export class LocalLink implements MachineLink {
 
   async remove(): Promise<void> {
     if (this.#monitor.info.exit === undefined) throw stillRunning(this.name);
-    await this.#registry.remove(this.#monitor.record);
+    this.#registry.remove(this.#monitor.record);
   }
 
   close(): void {}

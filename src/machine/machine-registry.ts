@@ -1,6 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
-import { readdir, readFile, readlink, rm, stat, unlink } from "node:fs/promises";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { SupermachineError } from "../errors/supermachine-error.ts";
@@ -18,7 +27,7 @@ import { ended, isLive, type MachineRecord, parseRecord } from "./machine-record
  *
  * Whoever reads a record whose owner is dead settles it, so that nothing here claims that a dead machine runs.
  *
- * What is part of every start is done without a detour over other threads.
+ * What is part of every start and every end is done without a detour over other threads.
  */
 export class MachineRegistry {
   readonly home: Home;
@@ -57,7 +66,7 @@ export class MachineRegistry {
 
   /** Fails early where a name is taken; `add` is what decides. @throws SupermachineError `NAME_IN_USE`. */
   async checkName(name: string): Promise<void> {
-    const id = await this.#idOf(name);
+    const id = this.#idOf(name);
     const record = id === undefined ? undefined : await this.read(id);
     if (record !== undefined) throw nameInUse(name, record);
   }
@@ -72,10 +81,10 @@ export class MachineRegistry {
 
   /** A machine's record as it is now; undefined when there is none (any more). */
   async read(id: string): Promise<MachineRecord | undefined> {
-    const record = await this.#load(id);
+    const record = this.#load(id);
     if (record === undefined || !isLive(record) || isAlive(record.owner)) return record;
     // The owner may have written its last word between our two looks; after its death nothing changes any more.
-    const last = await this.#load(id);
+    const last = this.#load(id);
     return last === undefined || !isLive(last) ? last : this.#settle(last);
   }
 
@@ -94,7 +103,7 @@ export class MachineRegistry {
    * @throws SupermachineError `MACHINE_NOT_FOUND`, `INVALID_ARGUMENT` when several ids start with the digits.
    */
   async find(nameOrId: string): Promise<MachineRecord> {
-    const named = isName(nameOrId) ? await this.#idOf(nameOrId) : undefined;
+    const named = isName(nameOrId) ? this.#idOf(nameOrId) : undefined;
     if (named !== undefined) {
       const record = await this.read(named);
       if (record !== undefined) return record;
@@ -118,20 +127,20 @@ export class MachineRegistry {
   }
 
   /** Deletes everything about a machine. Idempotent. */
-  async remove(record: MachineRecord): Promise<void> {
+  remove(record: MachineRecord): void {
     const { id, name } = record.info;
-    if ((await this.#idOf(name)) === id) await unlink(this.#namePath(name)).catch(ignoreMissing);
-    await this.removeRunDirectory(record);
-    await rm(this.folder(id), { recursive: true, force: true });
+    if (this.#idOf(name) === id) rmSync(this.#namePath(name), { force: true });
+    this.removeRunDirectory(record);
+    rmSync(this.folder(id), { recursive: true, force: true });
   }
 
   /** Deletes the sockets and scratch files of a machine that has ended. */
-  async removeRunDirectory(record: MachineRecord): Promise<void> {
+  removeRunDirectory(record: MachineRecord): void {
     const { runDirectory } = record;
     const own = dirname(runDirectory) === this.folder(record.info.id);
     const short = dirname(runDirectory) === tmpdir() && runDirectory.startsWith(join(tmpdir(), shortPrefix));
     // The path comes from a file: nothing else than what makeRunDirectory makes is ever deleted.
-    if (own || short) await rm(runDirectory, { recursive: true, force: true });
+    if (own || short) rmSync(runDirectory, { recursive: true, force: true });
   }
 
   /**
@@ -154,11 +163,11 @@ export class MachineRegistry {
     if (record.guest !== undefined && isAlive(record.guest)) process.kill(record.guest.pid, "SIGKILL");
     // A machine inside a program is that program's own affair: with it gone nobody will ask for its remains.
     if (record.config.remove || !record.config.detached) {
-      await this.remove(record);
+      this.remove(record);
       return undefined;
     }
     const crashed = ended(record, { reason: "crashed", detail: "Its monitor process is gone" });
-    await this.removeRunDirectory(record);
+    this.removeRunDirectory(record);
     try {
       this.write(crashed);
     } catch (error) {
@@ -167,9 +176,12 @@ export class MachineRegistry {
     return crashed;
   }
 
-  async #load(id: string): Promise<MachineRecord | undefined> {
-    const text = await readFile(join(this.folder(id), "machine.json"), "utf8").catch(ignoreMissing);
-    return text === undefined ? undefined : parseRecord(text);
+  #load(id: string): MachineRecord | undefined {
+    try {
+      return parseRecord(readFileSync(join(this.folder(id), "machine.json"), "utf8"));
+    } catch (error) {
+      return ignoreMissing(error);
+    }
   }
 
   async #reserve(name: string, id: string): Promise<void> {
@@ -177,17 +189,21 @@ export class MachineRegistry {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     for (;;) {
       if (linked(id, path)) return;
-      const other = await this.#idOf(name);
+      const other = this.#idOf(name);
       const record = other === undefined ? undefined : await this.read(other);
       if (record !== undefined) throw nameInUse(name, record);
       // The name outlived its machine: its folder was deleted by hand.
-      await unlink(path).catch(ignoreMissing);
+      rmSync(path, { force: true });
     }
   }
 
-  async #idOf(name: string): Promise<string | undefined> {
-    const id = await readlink(this.#namePath(name)).catch(ignoreMissing);
-    return id !== undefined && /^[0-9a-f]{12}$/.test(id) ? id : undefined;
+  #idOf(name: string): string | undefined {
+    try {
+      const id = readlinkSync(this.#namePath(name));
+      return /^[0-9a-f]{12}$/.test(id) ? id : undefined;
+    } catch (error) {
+      return ignoreMissing(error);
+    }
   }
 
   #namePath(name: string): string {

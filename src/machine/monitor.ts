@@ -41,7 +41,6 @@ export class Monitor {
   readonly #session: GuestSession;
   readonly #stop: MachineStop;
   readonly #ended: Promise<MachineExit>;
-  #control: Promise<ControlServer> | undefined;
   #busy: Promise<unknown> = Promise.resolve();
   /** What the last reset has ended failed with this. */
   #resetError: Error | undefined;
@@ -104,10 +103,14 @@ export class Monitor {
     const { record, bootTimeoutMs } = this.#job;
     using limit = new BootLimit(this.#guest, { timeoutMs: bootTimeoutMs, signal: this.#parts.signal });
     // While the guest works.
-    this.#control = ControlServer.listen(join(record.runDirectory, "control.sock"), this);
-    this.#control.catch(() => {});
+    const listening = ControlServer.listen(join(record.runDirectory, "control.sock"), this);
+    listening.then(
+      (control) => this.#ended.then(() => control.close()),
+      () => {},
+    );
     await this.#session.begin(limit);
-    await this.#control;
+    limit.check();
+    await listening;
     limit.check();
     const { main } = this.#session;
     this.#keeper.update({
@@ -259,10 +262,20 @@ export class Monitor {
     await Promise.resolve(this.#guest[Symbol.asyncDispose]()).catch(() => {});
     this.#keeper.end(exit);
     const { registry } = this.#parts;
-    await registry.removeRunDirectory(this.record).catch(() => {});
-    if (this.record.config.remove) await registry.remove(this.record).catch(() => {});
-    const control = await this.#control?.catch(() => undefined);
-    control?.close();
+    // Who is about to ask how it ended is to find the socket; who has connected is to be heard.
+    await turn();
+    try {
+      if (this.record.config.remove) registry.remove(this.record);
+      else registry.removeRunDirectory(this.record);
+    } catch {
+      // What cannot be removed now is found by the next who looks.
+    }
+    await turn();
     return exit;
   }
+}
+
+/** One turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
 }

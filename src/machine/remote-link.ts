@@ -141,7 +141,7 @@ export class RemoteLink implements MachineLink {
     const record = await this.#registry.read(this.id);
     if (record === undefined) return;
     if (isLive(record)) throw stillRunning(this.name);
-    await this.#registry.remove(record);
+    this.#registry.remove(record);
   }
 
   close(): void {

@@ -40,7 +40,7 @@ export async function runDetached(parts: Pick<CreationParts, "engines" | "openAg
     await monitor.wait();
   } catch (error) {
     // The parent does it as well, if it still lives.
-    await registry.remove(job.record);
+    registry.remove(job.record);
     await answer({ error: wireForm(error) });
     process.exitCode = 1;
   }

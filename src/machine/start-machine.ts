@@ -71,7 +71,7 @@ export async function startMachine(
     reportBoot("done");
     return new LocalLink(monitor, registry);
   } catch (error) {
-    await registry.remove(record);
+    registry.remove(record);
     throw error;
   }
 }
