@@ -15,10 +15,11 @@ const setUp = (mask: number) => [
 // biome-ignore format: one instruction per line
 const sleep = [
   0xe6, 0x80, // out 0x80, al   ready
-  0xfb,       // again: sti
+  0xfb,       // again: sti     takes effect after the next instruction, so that an interrupt finds it halted
   0xf4,       // hlt
+  0xfa,       // cli
   0xe6, 0x81, // out 0x81, al   awake
-  0xeb, 0xfa, // jmp again
+  0xeb, 0xf9, // jmp again
 ];
 // biome-ignore format: one instruction per line
 const handler = [
