@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bootMachine } from "../dist/src/engine/vmm/build-machine.js";
+import { PhaseClock } from "../dist/src/engine/phase-clock.js";
+import { buildToBoot } from "../dist/src/engine/vmm/boot-machine.js";
 import { startVcpuThreads } from "../dist/src/engine/vmm/vcpu-threads.js";
 import { DescriptorWatch } from "../dist/src/sys/linux/descriptor-watch.js";
 import { writeTinyKernel } from "../dist/tests/engine/tiny-kernel.js";
@@ -80,7 +81,7 @@ async function runOurs(folder, run) {
   const directory = join(folder, `machine-${run}`);
   mkdirSync(directory);
   for (const name of ["initramfs", "rootfs"]) writeFileSync(join(folder, name), new Uint8Array(4096));
-  const machine = bootMachine(
+  const machine = buildToBoot(
     {
       id: "0123456789ab",
       architecture: "x64",
@@ -96,6 +97,7 @@ async function runOurs(folder, run) {
       directory,
     },
     new DescriptorWatch(),
+    new PhaseClock(),
   );
   const marks = [];
   const threads = startVcpuThreads(machine, { onConsole: () => marks.push(performance.now()) });

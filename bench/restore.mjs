@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PhaseClock } from "../dist/src/engine/phase-clock.js";
+import { bootMachine } from "../dist/src/engine/vmm/boot-machine.js";
 import { captureMachine } from "../dist/src/engine/vmm/capture.js";
-import { VmmMachine } from "../dist/src/engine/vmm/machine.js";
 import { restoreSnapshot } from "../dist/src/engine/vmm/restore-snapshot.js";
 import { spareShells } from "../dist/src/engine/vmm/spare-shells.js";
 import { thisHost } from "../dist/src/engine/vmm/this-host.js";
@@ -49,6 +49,8 @@ async function measure(folder) {
     // As the engine does; then its thread is ready, and what the next machine takes.
     spareShells.expectMore(config());
     await sleep(700);
+    // The first finds out what the others are given.
+    machine.answered();
     const reset = await resetAfterUse(machine);
     if (run > 0) {
       restores.push(took);
@@ -80,7 +82,7 @@ async function resetAfterUse(machine) {
 }
 
 async function makeSnapshot(store, config, watch) {
-  const machine = VmmMachine.boot(config, watch);
+  const machine = bootMachine(config, watch);
   await sleep(200);
   await using_(await store.create(), async (writer) => {
     const context = { writer, host: thisHost(config), kernel: config.kernel };
