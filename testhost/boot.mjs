@@ -23,6 +23,8 @@ const stateFile = join(folder, "state.json");
 const consoleLog = join(folder, "console.log");
 /** Software emulation on a loaded machine; 3 to 4 s is usual. */
 const bootDeadlineMs = 90_000;
+/** How long a host that is up may take to answer. */
+const answerDeadlineMs = 60_000;
 const memoryMiB = 6144;
 
 /** Returns `{ port, token }` of a host that answers, booting it first when needed. */
@@ -123,9 +125,12 @@ function qemuArguments({ emulator, kernel, initrd, scratch, port, token }) {
 
 async function runningHost() {
   const state = readState();
-  if (state === undefined || !state.processes.every(({ pid, startTime }) => isAlive(pid, startTime)))
-    return undefined;
-  return (await pingHost(state)) ? state : undefined;
+  const lives = () => state.processes.every(({ pid, startTime }) => isAlive(pid, startTime));
+  if (state === undefined || !lives()) return undefined;
+  // A busy one takes its time to answer; it must not be taken for a dead one, and replaced under somebody's work.
+  for (const deadline = Date.now() + answerDeadlineMs; Date.now() < deadline && lives(); )
+    if (await pingHost(state)) return state;
+  return undefined;
 }
 
 function readState() {
