@@ -6,7 +6,7 @@ const all = 0xffff_ffff;
 
 /** A processor that has every bit of these leaves. */
 function everything(): Uint8Array {
-  const leaves = [0x1, 0x4, 0xa, 0xb, 0x1f, 0x8000_0001, 0x8000_0008, 0x8000_000a, 0x8000_001e];
+  const leaves = [0x1, 0x4, 0xa, 0xb, 0x1f, 0x4000_0001, 0x8000_0001, 0x8000_0008, 0x8000_000a, 0x8000_001e];
   const entries = leaves.map((leaf) => ({
     leaf,
     subleaf: 0,
@@ -69,6 +69,11 @@ test("nested virtualisation is shown only when asked for", () => {
   ];
   assert.deepEqual(bits(seen({ index: 0, count: 1 })), [0, 0, 0]);
   assert.deepEqual(bits(seen({ index: 0, count: 1, nested: true })), [1, 1, all]);
+});
+
+test("asynchronous page faults are hidden, KVM's other services are not", () => {
+  const { eax } = leaf(seen({ index: 0, count: 1 }), 0x4000_0001);
+  assert.equal(eax >>> 0, (all & ~((1 << 4) | (1 << 10) | (1 << 14))) >>> 0);
 });
 
 test("performance counters are hidden, the hypervisor is not, the deadline timer is where there is one", () => {

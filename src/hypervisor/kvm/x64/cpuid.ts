@@ -30,6 +30,10 @@ const HTT = 28;
 const CMP_LEGACY = 1;
 const SVM = 2;
 const PERFCTR_CORE = 23;
+/** Of KVM's own leaf 4000_0001h, EAX (Documentation/virt/kvm/x86/cpuid.rst). */
+const ASYNC_PF = 4;
+const ASYNC_PF_VMEXIT = 10;
+const ASYNC_PF_INT = 14;
 
 /** One answer of the CPUID instruction. */
 export interface CpuidEntry {
@@ -44,8 +48,9 @@ export interface CpuidEntry {
 
 /**
  * The offered `kvm_cpuid2` as one vCPU of a machine shows it: its own APIC id, the machine's topology (cores of one
- * socket), and without what a guest should not use: nested virtualisation unless asked for, and performance
- * counters, whose state is large and which tell about other guests.
+ * socket), and without what a guest should not use: nested virtualisation unless asked for, performance counters, whose
+ * state is large and which tell about other guests, and asynchronous page faults: the host's half of one that is under way
+ * is in no snapshot, so that a copy would wait for a page that nobody brings.
  */
 export function guestCpuid(
   offered: Uint8Array,
@@ -80,6 +85,9 @@ function patch(entry: CpuidEntry, profile: CpuProfile & { readonly tscDeadline: 
     }
     case 0xa:
       clear(entry);
+      break;
+    case 0x4000_0001:
+      for (const bit of [ASYNC_PF, ASYNC_PF_VMEXIT, ASYNC_PF_INT]) entry.eax = withBit(entry.eax, bit, false);
       break;
     case 0x8000_0001: {
       entry.ecx = withBit(entry.ecx, CMP_LEGACY, count > 1);
