@@ -50,7 +50,7 @@ async function measure(folder) {
     spareShells.expectMore(config());
     await sleep(700);
     // The first finds out what the others are given.
-    machine.answered();
+    machine.answered("command");
     if (run > 0) {
       restores.push(took);
       for (const { name, ms } of clock.phases) phases.set(name, [...(phases.get(name) ?? []), ms]);

@@ -126,10 +126,10 @@ export interface EngineMachine extends AsyncDisposable {
   /** How much of its memory the guest has given up, in MiB. */
   givenMemory?(): number;
   /**
-   * To be called when the guest has answered its first command: what it has touched until then is what the next machine of the
-   * same origin will need.
+   * To be called when the guest is set up, and when its first command has ended: what it has touched until then is what the
+   * next machine of the same origin will need.
    */
-  answered?(): void;
+  answered?(what: "setup" | "command"): void;
   /** How often the vCPUs left the guest, by kind; on engines that can tell. */
   exitCounts?(): Readonly<Record<string, number>>;
   /** The guest console's last lines, oldest first. */

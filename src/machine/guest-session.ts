@@ -60,12 +60,13 @@ export class GuestSession {
     );
     this.#hub = hub;
     keeper.addTiming("setup", phaseStart);
+    guest.answered?.("setup");
     const saved = this.#job.main;
     const argv = saved?.argv ?? MainCommand.argvOf(config, defaults);
     if (saved !== undefined) this.#main = await limit.race(MainCommand.adopt(hub.agent, saved, log));
     else if (argv !== undefined) {
       await limit.race(this.#startMain(hub.agent, argv));
-      guest.answered?.();
+      guest.answered?.("command");
     }
   }
 

@@ -124,7 +124,7 @@ export class Monitor {
 
   /** To be called when somebody's first command has ended. */
   answered(): void {
-    if (this.info.exit === undefined) this.#guest.answered?.();
+    if (this.info.exit === undefined) this.#guest.answered?.("command");
   }
 
   /** Only once it is up: a command that ends at once must not end a machine that is still being started. */

@@ -14,8 +14,11 @@ export interface WorkingSet {
   readonly written: PageMap;
 }
 
-/** Larger ones are of a guest that does more than start; bringing them in would cost what it should save. */
-export const maxWorkingSetPages: number = (64 * 2 ** 20) / pageLength;
+/**
+ * Larger ones are of a guest that does more than start: bringing them in would cost what it should save. It also bounds what
+ * the first command of one machine can make those that come after take of their host.
+ */
+export const maxWorkingSetPages: number = (32 * 2 ** 20) / pageLength;
 
 /** The bytes of a snapshot's `working-set.bin`: the layout of a state file, with two page maps. */
 export function encodeWorkingSet({ touched, written }: WorkingSet): Uint8Array {

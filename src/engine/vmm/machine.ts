@@ -82,6 +82,8 @@ export class VmmMachine implements EngineMachine {
   readonly #beginning: Beginning;
   /** What a reset puts back. */
   #saved: SavedState | undefined;
+  /** What it touches is still to be found out. */
+  #seeks: boolean;
   #agent: Promise<Duplex>;
   #isKilled = false;
   /** Work on the paused machine: its memory stays until it is done, also when the machine ends. */
@@ -116,6 +118,7 @@ export class VmmMachine implements EngineMachine {
     this.#built = built;
     this.#beginning = beginning;
     this.#saved = saved;
+    this.#seeks = saved?.workingSet === "sought";
     this.origin = origin;
     this.vsockSocket = built.vsockSocket;
     this.#threads = startVcpuThreads(built, {
@@ -229,11 +232,13 @@ export class VmmMachine implements EngineMachine {
     return await captureMachine(this, context, request);
   }
 
-  answered(): void {
+  answered(what: "setup" | "command"): void {
     const { config, snapshot } = this.#beginning;
-    if (snapshot === undefined || this.#saved?.workingSet !== "sought" || this.#isKilled) return;
+    if (snapshot === undefined || this.#saved === undefined || !this.#seeks || this.#isKilled) return;
+    // A command that touches too much leaves what the set-up has touched.
     const workingSet = keepWorkingSet(new Home(config.home), snapshot, this.#built.ram);
-    this.#saved = { ...this.#saved, workingSet };
+    if (workingSet !== undefined) this.#saved = { ...this.#saved, workingSet };
+    this.#seeks = what === "setup";
   }
 
   requestMemory(mebibytes: number): void {
