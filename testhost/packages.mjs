@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 /**
  * Debian 12's own kernel cannot map a guest's pages in advance (that came with Linux 6.11), and its emulator is QEMU 7.2,
- * under which a host with guests of several processors crashes every few minutes. There, both come from its backports.
+ * under which a host with guests of several processors has crashed several times. There, both come from its backports.
  */
 const backportsOf = { bookworm: "bookworm-backports" };
 
