@@ -1,16 +1,18 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Vm } from "../../hypervisor/vm.ts";
+import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
 import { PageMap, pageLength } from "../../snapshot/page-map.ts";
 import type { WorkingSet } from "../../snapshot/working-set.ts";
+import { Home } from "../../storage/home.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import type { RamPiece } from "./machine-shell.ts";
 import { presentPages } from "./private-pages.ts";
 import { mapSavedRam } from "./saved-ram.ts";
-import { bringIn } from "./working-set.ts";
+import { bringIn, keepWorkingSet } from "./working-set.ts";
 
 const MiB = 2 ** 20;
 const skip = existsSync("/proc/self/pagemap") ? false : "no /proc/self/pagemap";
@@ -54,6 +56,16 @@ test("a set of more pages than there are ends with those that there are", { skip
   const beyond = PageMap.full(600);
   bringIn({ vm: tables(() => true), ram }, { touched: beyond, written: beyond });
   assert.equal(presentPages(ram).written.count, 512);
+});
+
+test("a machine whose memory has just gone keeps nothing, and nothing is thrown", { skip }, (t) => {
+  const { ram } = savedRam(t, { singly: true });
+  for (const { mapping } of ram) mapping[Symbol.dispose]();
+  const folder = mkdtempSync(join(tmpdir(), "working-set-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const snapshot = { directory: folder } as OpenedSnapshot;
+  assert.equal(keepWorkingSet(new Home(folder), snapshot, ram), undefined);
+  assert.deepEqual(readdirSync(folder), []);
 });
 
 /** Two runs, the second of which crosses into the second region. */

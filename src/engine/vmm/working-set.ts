@@ -27,20 +27,24 @@ export function bringIn({ vm, ram }: { vm: Vm; ram: readonly RamPiece[] }, pages
   }
 }
 
-/** Keeps what a restored machine has touched so far, for those that are restored after it. */
+/**
+ * Keeps what a restored machine has touched so far, for those that are restored after it. Never throws, whatever the guest
+ * does meanwhile; undefined when it has touched too much, or when nothing could be found out.
+ */
 export function keepWorkingSet(
   home: Home,
   snapshot: OpenedSnapshot,
   ram: readonly RamPiece[],
 ): WorkingSet | undefined {
-  const pages = presentPages(ram);
-  if (pages.touched.count > maxWorkingSetPages) return undefined;
   try {
+    const pages = presentPages(ram);
+    if (pages.touched.count > maxWorkingSetPages) return undefined;
     writeWorkingSet(home, snapshot, pages);
+    return pages;
   } catch {
-    // A full or read-only disk: the next machine finds out again.
+    // The machine has just ended, or a disk is full: the next one finds out again.
+    return undefined;
   }
-  return pages;
 }
 
 /** Runs of pages, in the pieces of RAM where they lie; in bytes. */
