@@ -11,6 +11,7 @@
  *   park        commands that outlive their connection
  *   child       child processes with pipes
  *   cgroup      the control groups that commands live in
+ *   group       the one of each command
  *   freeze      FREEZE and THAW
  *   identity    clock, entropy, names and ids: of SETUP, and RENEW
  *   exec, user  what a command's child does before it becomes the command
@@ -124,7 +125,7 @@ struct stream {
   pid_t pid;
   bool reaped, timed_out, cancelled, out_of_memory;
   int wait_status;
-  uint64_t cgroup; /* number of its control group, 0: none */
+  struct group *group; /* its control group, or NULL */
   struct source report; /* the child's report: a DONE payload, or for a command nothing = started */
   uint8_t *result;
   size_t result_length;
@@ -183,17 +184,22 @@ void kill_children(struct stream *s, bool command);
 int report_failure(int kind, int error, const char *detail); /* in a child; returns 1 */
 int report_success(const struct writer *result);             /* in a child; returns 0 */
 
-/* ---- cgroup; number 0 is no group */
+/* ---- cgroup */
 void cgroups_mount(void);           /* process 1 only; without them where the kernel has none */
 void cgroups_use(int root);         /* the directory of a cgroup2; closes it */
 int cgroups_show(const char *at);   /* to the guest, as its control groups: 0, or -1 with errno */
-int cgroup_create(uint64_t *number); /* 0 or errno */
-pid_t cgroup_fork(uint64_t number);
 void cgroup_enter_namespace(void); /* in a child */
-bool cgroup_had_oom_kill(uint64_t number);
-bool cgroup_kill(uint64_t number);
-void cgroup_release(uint64_t number);
-void cgroups_retry(void);
+pid_t cgroup_clone(int directory, uint64_t flags); /* a fork whose child lives in that group */
+
+/* ---- group: NULL where there are no control groups */
+struct group;
+void group_prepare(void);                /* one, for the first command */
+int group_take(struct group **taken);    /* 0 or errno */
+pid_t group_fork(struct group *group);
+bool group_had_oom_kill(struct group *group); /* since the last time */
+bool group_kill(const struct group *group);
+void group_release(struct group *group);
+void groups_retry(void);
 
 /* ---- freeze */
 void freeze(struct stream *s, uint32_t timeout_ms);

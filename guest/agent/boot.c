@@ -109,9 +109,4 @@ void boot(void) {
   read_file("/proc/cmdline", command_line, sizeof command_line);
   agent.modules_dir = open("/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   load_boot_modules();
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    write_all(fd, "-1000", 5);
-    close(fd);
-  }
 }

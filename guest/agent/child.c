@@ -17,7 +17,7 @@
 
 void kill_children(struct stream *s, bool command) {
   if (command) {
-    if (s->cgroup && cgroup_kill(s->cgroup)) return;
+    if (s->group && group_kill(s->group)) return;
     if (!s->reaped) kill(-s->pid, SIGKILL);
   } else if (!s->reaped) {
     /* A file operation clears away what it has half written. */
@@ -98,8 +98,8 @@ int start_child(struct stream *s, const struct child_body *body) {
     return error;
   }
   /* No command without its group: it would run on while everything is frozen. */
-  int error = body->use_cgroup ? cgroup_create(&s->cgroup) : 0;
-  pid_t pid = error ? -1 : cgroup_fork(s->cgroup);
+  int error = body->use_cgroup ? group_take(&s->group) : 0;
+  pid_t pid = error ? -1 : group_fork(s->group);
   if (pid == 0) become_child(s, body, &ends);
   if (pid < 0) {
     if (!error) error = errno;

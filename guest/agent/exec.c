@@ -107,10 +107,13 @@ static int search_and_execute(char **argv, char **env) {
 static void leave_agent_limits(void) {
   struct rlimit files = {1024, 524288};
   setrlimit(RLIMIT_NOFILE, &files);
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  write_all(fd, "0", 1);
-  close(fd);
+}
+
+/* 0 or errno */
+static int enter_directory(const char *path, bool create) {
+  if (chdir(path) == 0) return 0;
+  int error = errno == ENOENT && create ? make_directories(path, 0755) : errno;
+  return error || chdir(path) == 0 ? error : errno;
 }
 
 static int run_command(struct stream *s, const void *context) {
@@ -122,9 +125,9 @@ static int run_command(struct stream *s, const void *context) {
   if (find_identity(exec->user, &identity, missing, sizeof missing) < 0)
     return report_failure(FAIL_USER_NOT_FOUND, 0, missing);
   const char *cwd = exec->cwd[0] ? exec->cwd : "/";
-  int error = exec->create_cwd ? make_directories(cwd, 0755) : 0;
   /* Before the user changes, as container runtimes do: the image's WorkingDir may be root's alone. */
-  if (error || chdir(cwd) < 0) return report_failure(FAIL_WORKING_DIRECTORY, error ? error : errno, cwd);
+  int error = enter_directory(cwd, exec->create_cwd);
+  if (error) return report_failure(FAIL_WORKING_DIRECTORY, error, cwd);
   if (exec->terminal && fchown(0, identity.uid, (gid_t)-1) < 0) return report_failure(FAIL_SYSTEM, errno, "the terminal");
   if (setgroups(identity.group_count, identity.groups) < 0 || setresgid(identity.gid, identity.gid, identity.gid) < 0 ||
       setresuid(identity.uid, identity.uid, identity.uid) < 0)

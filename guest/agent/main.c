@@ -90,7 +90,7 @@ static void children_changed(struct source *source, uint32_t events) {
   int status;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) stream_exited(pid, status);
-  cgroups_retry();
+  groups_retry();
 }
 
 static void start_loop(void) {

@@ -268,6 +268,7 @@ static int prepared;
 
 void prepare_setup(void) {
   cgroups_mount();
+  group_prepare();
   bring_up_loopback();
   prepared = make_scratch();
 }

@@ -363,7 +363,7 @@ void stream_exited(pid_t pid, int status) {
   s->reaped = true;
   s->wait_status = status;
   s->timeout_at = 0;
-  if (s->cgroup) s->out_of_memory = cgroup_had_oom_kill(s->cgroup);
+  if (s->group) s->out_of_memory = group_had_oom_kill(s->group);
   if (s->is_detached) {
     s->is_dead = true;
     return;
@@ -557,7 +557,7 @@ void streams_free_dead(void) {
       continue;
     }
     *link = s->next;
-    if (s->cgroup) cgroup_release(s->cgroup);
+    if (s->group) group_release(s->group);
     free(s->request);
     free(s->result);
     free(s->input.queue);

@@ -4,21 +4,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent.h"
 
-#define MAX_DATABASE (4u << 20)
+#define MAX_DATABASE (4 << 20)
 
 /* The file as a string; empty when it is missing. For a child that is about to become a command: never freed. */
 static char *read_database(const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  char *text = calloc(1, MAX_DATABASE + 1);
+  struct stat status = {.st_size = 0};
+  if (fd < 0 || fstat(fd, &status) < 0 || status.st_size > MAX_DATABASE) status.st_size = 0;
+  char *text = malloc((size_t)status.st_size + 1);
   if (!text) _exit(127);
-  if (fd < 0) return text;
-  ssize_t length = read_full(fd, text, MAX_DATABASE);
+  ssize_t length = fd < 0 ? 0 : read_full(fd, text, (size_t)status.st_size);
   text[length > 0 ? length : 0] = 0;
-  close(fd);
+  if (fd >= 0) close(fd);
   return text;
 }
 
