@@ -56,13 +56,15 @@ extern struct agent_state agent;
 
 /* ---- boot */
 void boot(void);                          /* process 1 only; does not return without /proc, /sys and /dev */
-void read_command_line(char *agent_at, size_t size);
+/* The last value of `name=value` on the kernel command line; false, and `value` as it was, when it is not there. */
+bool boot_option(const char *name, char *value, size_t size);
 int load_modules(const char *group, char *failed, size_t size); /* 0, or errno with the file's name in `failed` */
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- setup */
-void prepare_setup(void); /* process 1 only: what no host is needed for */
+void await_root_device(void); /* process 1 only, as is: */
+void prepare_setup(void);     /* what no host is needed for */
 void set_up(struct reader *request, struct writer *result);
 int wait_for_path(const char *path, int64_t deadline); /* 0 or errno */
 int bring_up_loopback(void);

@@ -31,8 +31,7 @@ static void read_file(const char *path, char *text, size_t size) {
   if (fd >= 0) close(fd);
 }
 
-/* The last value of `name=value` on the kernel command line; false when it is not there. */
-static bool boot_option(const char *name, char *value, size_t size) {
+bool boot_option(const char *name, char *value, size_t size) {
   bool found = false;
   for (const char *at = command_line; *at;) {
     at += strspn(at, " \n");
@@ -44,10 +43,6 @@ static bool boot_option(const char *name, char *value, size_t size) {
     at += length;
   }
   return found;
-}
-
-void read_command_line(char *agent_at, size_t size) {
-  boot_option("supermachine.agent", agent_at, size);
 }
 
 static int load_module(const char *name) {

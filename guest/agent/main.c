@@ -167,7 +167,8 @@ int main(int argc, char **argv) {
     occupy_low_descriptors();
     start_loop();
     char where[64] = "console";
-    read_command_line(where, sizeof where);
+    boot_option("supermachine.agent", where, sizeof where);
+    await_root_device();
     open_transport(where);
     /* While the host finds out that we are there. */
     prepare_setup();

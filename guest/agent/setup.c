@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -20,9 +21,10 @@
 #define UPPER SCRATCH "/upper"
 #define WORK SCRATCH "/work"
 #define ROOT "/newroot"
+#define AWAIT_MS 15000
 
 struct setup {
-  struct string_list modules, bind, nameservers, volumes;
+  struct string_list modules, nameservers, volumes;
   char *root_device, *interface, *address, *gateway;
   bool dax, network;
   struct guest_identity identity;
@@ -63,34 +65,24 @@ int wait_for_path(const char *path, int64_t deadline) {
   return 0;
 }
 
+/*
+ * The root device, where the kernel is told of it: in a template it is there before it has an image, which it gets when
+ * nobody looks. What the kernel has read of it until then must be forgotten.
+ */
+void await_root_device(void) {
+  char path[64];
+  if (!boot_option("supermachine.await", path, sizeof path)) return;
+  int error = wait_for_path(path, now_ms() + AWAIT_MS);
+  int fd = error ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || ioctl(fd, BLKFLSBUF, 0) < 0) report("cannot wait for %s: %s", path, strerror(error ? error : errno));
+  if (fd >= 0) close(fd);
+}
+
 static int load_groups(const struct string_list *groups) {
   char name[256];
   for (uint32_t i = 0; i < groups->count; i++) {
     int error = load_modules(groups->items[i], name, sizeof name);
     if (error) return failing(error, "load module %s", name);
-  }
-  return 0;
-}
-
-/* A device name as sysfs has it: "LNRO0005:03" */
-static bool is_device_name(const char *name) {
-  size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:._-");
-  return name[length] == 0 && length > 0 && length < 64 && name[0] != '.';
-}
-
-/* Devices whose slot was empty when the kernel looked, and has been filled since. */
-static int bind_devices(const struct string_list *names) {
-  char driver[128];
-  for (uint32_t i = 0; i < names->count; i++) {
-    const char *name = names->items[i];
-    if (!is_device_name(name)) return failing(EINVAL, "bind device %.80s", name);
-    snprintf(driver, sizeof driver, "/sys/bus/platform/devices/%s/driver", name);
-    if (access(driver, F_OK) == 0) continue;
-    int fd = open("/sys/bus/platform/drivers/virtio-mmio/bind", O_WRONLY | O_CLOEXEC);
-    bool bound = fd >= 0 && write(fd, name, strlen(name)) > 0;
-    int error = errno;
-    if (fd >= 0) close(fd);
-    if (!bound) return failing(error, "bind device %s", name);
   }
   return 0;
 }
@@ -173,17 +165,17 @@ struct mount_point {
   bool needed;
 };
 
+/* In /dev and /sys, which move with all that is mounted there. */
 static const struct mount_point mounts[] = {
     {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666", true},
     {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", true},
     {"mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, false},
-    {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", true},
 };
 
-static int mount_all(void) {
+static int mount_in_dev(void) {
   for (size_t i = 0; i < sizeof mounts / sizeof *mounts; i++) {
     const struct mount_point *m = &mounts[i];
-    require_directory(m->at, 0755);
+    mkdir(m->at, 0755);
     if (mount(m->type, m->at, m->type, m->flags, m->options) < 0 && m->needed)
       return failing(errno, "mount %s on %s", m->type, m->at);
   }
@@ -193,9 +185,15 @@ static int mount_all(void) {
                                          {"/proc/self/fd/2", "/dev/stderr"}};
   for (size_t i = 0; i < sizeof links / sizeof *links; i++)
     if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST) return failing(errno, "make %s", links[i][1]);
-  if (access("/tmp", F_OK) != 0 && mkdir("/tmp", 01777) == 0) chmod("/tmp", 01777);
   agent.pts_dir = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (cgroups_show("/sys/fs/cgroup") < 0) return failing(errno, "mount the control groups");
+  return cgroups_show("/sys/fs/cgroup") < 0 ? failing(errno, "mount the control groups") : 0;
+}
+
+/* In the image's own directories. */
+static int complete_root(void) {
+  require_directory("/run", 0755);
+  if (mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") < 0) return failing(errno, "mount tmpfs on /run");
+  if (access("/tmp", F_OK) != 0 && mkdir("/tmp", 01777) == 0) chmod("/tmp", 01777);
   return 0;
 }
 
@@ -247,7 +245,6 @@ static void make_volumes(const struct string_list *volumes) {
 
 static bool read_setup(struct reader *r, struct setup *setup) {
   setup->modules = get_strings(r);
-  setup->bind = get_strings(r);
   setup->root_device = get_string(r);
   setup->dax = get_flag(r);
   read_identity(r, &setup->identity);
@@ -270,17 +267,17 @@ void prepare_setup(void) {
   cgroups_mount();
   group_prepare();
   bring_up_loopback();
-  prepared = make_scratch();
+  tune_kernel();
+  if ((prepared = make_scratch()) == 0) prepared = mount_in_dev();
 }
 
 static int run_setup(const struct setup *setup) {
   int64_t deadline = now_ms() + setup->deadline_ms;
   int error = prepared;
   set_identity(&setup->identity);
-  if (error || (error = load_groups(&setup->modules)) || (error = bind_devices(&setup->bind)) ||
-      (error = mount_root(setup, deadline)) || (error = enter_root()) || (error = mount_all()))
+  if (error || (error = load_groups(&setup->modules)) || (error = mount_root(setup, deadline)) ||
+      (error = enter_root()) || (error = complete_root()))
     return error;
-  tune_kernel();
   write_names(setup);
   make_volumes(&setup->volumes);
   return connect_network(setup, deadline);
@@ -300,7 +297,6 @@ void set_up(struct reader *request, struct writer *result) {
     }
   }
   free(setup.modules.items);
-  free(setup.bind.items);
   free(setup.nameservers.items);
   free(setup.volumes.items);
 }

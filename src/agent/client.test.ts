@@ -32,7 +32,7 @@ test("AgentClient names both versions when they differ", async () => {
   new ScriptedAgent(guest, 77);
   await assert.rejects(AgentClient.connect(host), {
     code: "AGENT_PROTOCOL",
-    message: /version 77, this host 2/,
+    message: /version 77, this host 3/,
   });
 });
 

@@ -21,11 +21,7 @@ const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 /** The payload of each request; docs/agent-protocol.md has the tables. */
 export const encodeRequest = {
   setup(setup: GuestSetup): Uint8Array {
-    const writer = begin(Operation.SETUP)
-      .strings(setup.modules)
-      .strings(setup.bind.map(checkedDevice))
-      .string(setup.rootDevice)
-      .flag(setup.dax);
+    const writer = begin(Operation.SETUP).strings(setup.modules).string(setup.rootDevice).flag(setup.dax);
     writeIdentity(writer, setup.identity).flag(setup.network !== undefined);
     if (setup.network !== undefined) {
       const { network } = setup;
@@ -232,11 +228,6 @@ function writeIdentity(writer: ValueWriter, identity: GuestIdentity): ValueWrite
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(bootId))
     throw unusable("boot id", JSON.stringify(bootId));
   return writer.string(hostname).u64(clockNs).bytes(entropy).string(machineId).string(bootId);
-}
-
-function checkedDevice(name: string): string {
-  if (!/^[\w:-][\w:.-]{0,62}$/.test(name)) throw unusable("device name", JSON.stringify(name));
-  return name;
 }
 
 function unusable(what: string, value: unknown): SupermachineError {

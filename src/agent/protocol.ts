@@ -4,7 +4,7 @@
  */
 
 /** Raised whenever a frame, a request or a result changes shape. Both sides must have the same. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** "SMAGENT" and a byte that no text has: the start of a preamble. */
 export const PREAMBLE_MAGIC: Uint8Array = Uint8Array.of(0x53, 0x4d, 0x41, 0x47, 0x45, 0x4e, 0x54, 0xf7);

@@ -6,8 +6,6 @@
 export interface GuestSetup {
   /** Module groups of the initramfs to load first ("blk", "pmem", "net" ...). */
   readonly modules: readonly string[];
-  /** Platform devices ("LNRO0005:03") to probe anew: their slots were empty when the guest's kernel looked. */
-  readonly bind: readonly string[];
   /** "/dev/vda" or "/dev/pmem0"; waited for until the deadline of the request. */
   readonly rootDevice: string;
   readonly dax: boolean;

@@ -65,8 +65,6 @@ export type EngineExit =
 export interface GuestDevices {
   /** Module groups to load before the root is mounted: "blk", "pmem", "net" ... */
   readonly modules: readonly string[];
-  /** Platform devices ("LNRO0005:03") that the guest's kernel has to probe anew: their slots were empty when it booted. */
-  readonly bind: readonly string[];
   /** "/dev/vda", "/dev/pmem0" */
   readonly rootDevice: string;
   readonly dax: boolean;

@@ -116,7 +116,6 @@ export class GuestSession {
     const { devices } = this.#parts.guest;
     return {
       modules: devices.modules,
-      bind: devices.bind,
       rootDevice: devices.rootDevice,
       dax: devices.dax,
       identity: freshIdentity(this.#hostname),

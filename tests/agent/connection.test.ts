@@ -174,7 +174,7 @@ test("a router's client cannot ask what is the owner's, nor leave a command behi
     return AgentClient.connect(near);
   };
   const identity = freshIdentity("box");
-  const setup = { modules: [], bind: [], rootDevice: "", dax: false, identity, volumes: [] };
+  const setup = { modules: [], rootDevice: "", dax: false, identity, volumes: [] };
   const refused: Record<string, (agent: AgentClient) => Promise<unknown>> = {
     setup: (agent) => agent.setup(setup),
     freeze: (agent) => agent.freeze({ timeoutMs: 1000 }),

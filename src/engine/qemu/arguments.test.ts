@@ -105,7 +105,6 @@ test("a network appears in the arguments and in what the agent is told, and only
   assert.ok(list.includes("virtio-net-pci-non-transitional,netdev=net,mac=52:54:00:01:23:45,romfile="));
   assert.deepEqual(guestDevices(networked), {
     modules: ["blk", "fs", "rng", "net"],
-    bind: [],
     rootDevice: "/dev/vda",
     dax: false,
     network: { interface: "eth0", address: "10.0.2.15/24", gateway: "10.0.2.2", nameservers: ["10.0.2.3"] },
@@ -113,7 +112,6 @@ test("a network appears in the arguments and in what the agent is told, and only
   assert.ok(!qemuArguments(config, qemu).includes("-netdev"));
   assert.deepEqual(guestDevices(config), {
     modules: ["blk", "fs", "rng"],
-    bind: [],
     rootDevice: "/dev/vda",
     dax: false,
   });

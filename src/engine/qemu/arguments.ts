@@ -40,7 +40,6 @@ export function guestDevices(config: EngineConfig): GuestDevices {
   const hasNetwork = config.network === "user";
   return {
     modules: ["blk", "fs", "rng", ...(hasNetwork ? ["net"] : [])],
-    bind: [],
     rootDevice: "/dev/vda",
     dax: false,
     ...(hasNetwork && { network: userNetwork }),

@@ -20,7 +20,7 @@ import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
 import type { RamPiece } from "./machine-shell.ts";
 import type { MachineState } from "./machine-state.ts";
-import { mapRootImage } from "./root-image.ts";
+import { mapEmptyRoot, mapRootImage } from "./root-image.ts";
 import { mapSavedRam } from "./saved-ram.ts";
 import { spareShells } from "./spare-shells.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
@@ -63,8 +63,11 @@ export interface RestoreSource {
 /** The same, as far as a reset needs it: the memory is mapped already. */
 export type SavedState = Omit<RestoreSource, "memory">;
 
-/** Without a root image the machine has a slot for one, and nothing in it. */
-export type VmmConfig = Omit<EngineConfig, "rootfs"> & { readonly rootfs?: string | undefined };
+/** What the machine has where its root image belongs. */
+export type VmmConfig = Omit<EngineConfig, "rootfs"> & {
+  /** Path of the image, or how many bytes of nothing. */
+  readonly rootfs: string | { readonly emptyLength: number };
+};
 
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
@@ -135,7 +138,8 @@ export function assemble(config: VmmConfig, { watch, undo, clock, source }: Asse
   const { vm, ram, vcpus, serialLine } = shell;
   clock.mark("make VM");
   if (source !== undefined) mapSavedRam(source.memory, ram, { singly: source.workingSet === "sought" });
-  const rootImage = config.rootfs === undefined ? undefined : undo.use(mapRootImage(config.rootfs));
+  const { rootfs } = config;
+  const root = undo.use(typeof rootfs === "string" ? mapRootImage(rootfs) : mapEmptyRoot(rootfs.emptyLength));
   clock.mark("map memory");
 
   const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
@@ -149,12 +153,9 @@ export function assemble(config: VmmConfig, { watch, undo, clock, source }: Asse
   slots.plug(vsock);
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   slots.plug(balloon);
-  // Last: it is in no template, so that any image can follow one.
-  if (rootImage !== undefined) {
-    const start = pmemStart(memoryBytes);
-    undo.use(vm.addMemory(gpa(start), rootImage, { readOnly: true }));
-    slots.plug(new PmemDevice({ start, length: rootImage.length }));
-  }
+  const start = pmemStart(memoryBytes);
+  undo.use(vm.addMemory(gpa(start), root, { readOnly: true }));
+  slots.plug(new PmemDevice({ start, length: root.length }));
   undo.defer(() => vsock.close());
   const vsockSocket = join(config.directory, vsockSocketName);
   undo.use(new VsockSocket(vsockSocket, vsock));

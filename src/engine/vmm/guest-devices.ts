@@ -3,6 +3,8 @@ import type { GuestDevices } from "../engine.ts";
 /** The agent listens here, and knocks at the same port of the host when it is ready. */
 export const agentPort = 1024;
 
+const rootDevice = "/dev/pmem0";
+
 /** What the kernel is told; everything else it learns from ACPI. */
 export function kernelCommandLine(): string {
   return [
@@ -13,23 +15,14 @@ export function kernelCommandLine(): string {
     // The clock of KVM is the one that survives; there is no other hardware to look for.
     "tsc=reliable no_timer_check noreplace-smp nomodule_probe",
     `supermachine.agent=vsock:${agentPort} supermachine.modules=base,vsock,rng,balloon,pmem,fs`,
+    `supermachine.await=${rootDevice}`,
   ].join(" ");
 }
-
-/** The root image's, behind those of the devices that every machine has: vsock, rng and balloon. */
-export const ROOT_SLOT = 3;
 
 /** What the agent finds on this engine. */
 export const guestDevices: GuestDevices = {
   // Loaded before the agent speaks, and so in every template.
   modules: [],
-  // A template's slot is empty, so that its driver has to be told of the image.
-  bind: [platformDeviceName(ROOT_SLOT)],
-  rootDevice: "/dev/pmem0",
+  rootDevice,
   dax: true,
 };
-
-/** Linux names ACPI devices by their kind and number (drivers/acpi/scan.c). */
-function platformDeviceName(slot: number): string {
-  return `LNRO0005:${slot.toString(16).padStart(2, "0")}`;
-}

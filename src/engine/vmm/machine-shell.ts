@@ -13,7 +13,6 @@ import { gpa } from "../../memory/address.ts";
 import type { RamRegion } from "../../snapshot/host/memory-regions.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
-import { ROOT_SLOT } from "./guest-devices.ts";
 import { hypervisor } from "./hypervisor.ts";
 
 /** A piece of guest RAM, and the memory behind it. */
@@ -51,8 +50,8 @@ export interface ShellSlot {
   readonly doorbell?: Doorbell;
 }
 
-/** The standing devices' and the root image's. */
-const USED_SLOTS: number = ROOT_SLOT + 1;
+/** vsock, rng, balloon, and the root image's. */
+const USED_SLOTS = 4;
 /**
  * The device that is busy as long as the machine is used; the others' drivers ring now and then, which is not worth what
  * it costs to have the kernel watch.

@@ -4,8 +4,8 @@ import type { SnapshotStore } from "../../snapshot/host/snapshot-store.ts";
 import { KIND_LABEL } from "../../snapshot/labels.ts";
 import type { SnapshotId } from "../../snapshot/manifest.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
-import type { EngineConfig } from "../engine.ts";
 import { bootMachine } from "./boot-machine.ts";
+import type { VmmConfig } from "./build-machine.ts";
 import { captureMachine } from "./capture.ts";
 import type { VmmMachine } from "./machine.ts";
 import type { ThisHost } from "./this-host.ts";
@@ -17,11 +17,11 @@ const settleMs = 200;
 
 /** Boots a machine up to the point where its agent waits, and keeps its state. */
 export async function makeTemplate(
-  config: EngineConfig,
+  config: VmmConfig,
   { watch, store, host }: { watch: DescriptorWatch; store: SnapshotStore; host: ThisHost },
 ): Promise<SnapshotId> {
   await using writer = await store.create();
-  await using machine = bootMachine({ ...config, rootfs: undefined }, watch);
+  await using machine = bootMachine(config, watch);
   await agentReady(machine);
   const request = {
     components: [],

@@ -1,4 +1,4 @@
-import { fstatSync } from "node:fs";
+import { fstatSync, statSync } from "node:fs";
 import {
   MAP_ANONYMOUS,
   MAP_NORESERVE,
@@ -10,22 +10,45 @@ import {
 import { open } from "../../sys/linux/file.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 
-/** The guest's kernel manages pmem in blocks of this size. */
-const blockLength = 2 * 2 ** 20;
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
 const pageLength = 4096;
 
 /**
- * Maps an image file for reading, so that all machines that use it share the host's page cache. The mapping is longer
- * than the file where the guest needs whole blocks; what lies behind the file reads as zeros.
+ * Bytes of the region in which a guest finds an image of this length. The regions are of few lengths: a template's guest has
+ * made itself at home with its region before it has an image, and serves all images that fit. The guest keeps 64 bytes
+ * for each page of it, so that a large region must not be much larger than its image: powers of two from 128 MiB to
+ * 1 GiB, then quarters of them.
+ */
+export function rootRegionLength(imageLength: number): number {
+  let length = 128 * MiB;
+  while (length < imageLength && length < GiB) length *= 2;
+  if (imageLength <= length) return length;
+  const step = 2 ** Math.floor(Math.log2(imageLength)) / 4;
+  return Math.ceil(imageLength / step) * step;
+}
+
+/** The length of the region for this image file. */
+export function rootRegionLengthOf(path: string): number {
+  return rootRegionLength(statSync(path).size);
+}
+
+/** A region of this length without an image: zeros. */
+export function mapEmptyRoot(length: number): Mapping {
+  return Mapping.map(length, {
+    protection: PROT_READ,
+    flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+  });
+}
+
+/**
+ * Maps an image file for reading, so that all machines that use it share the host's page cache. What lies behind the file
+ * in its region reads as zeros.
  */
 export function mapRootImage(path: string): Mapping {
   using file = open(path, O_RDONLY);
   const fileLength = fstatSync(file.fd).size;
-  const length = Math.max(Math.ceil(fileLength / blockLength), 1) * blockLength;
-  const mapping = Mapping.map(length, {
-    protection: PROT_READ,
-    flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-  });
+  const mapping = mapEmptyRoot(rootRegionLength(fileLength));
   try {
     const covered = Math.ceil(fileLength / pageLength) * pageLength;
     if (covered > 0) mapping.replace(0, covered, { protection: PROT_READ, flags: MAP_SHARED, fd: file.fd });

@@ -90,7 +90,6 @@ export class FakeGuest implements EngineMachine {
   readonly origin: "boot" | "snapshot";
   readonly devices: GuestDevices = {
     modules: ["blk"],
-    bind: [],
     rootDevice: "/dev/vda",
     dax: false,
   };
