@@ -18,10 +18,15 @@ export interface GuestMemory {
   readonly regions: readonly MemoryRegion[];
   /** Whether every byte of the range is memory (and may be written, if `writable` is asked for). */
   covers(at: Gpa, length: number, options?: { readonly writable?: boolean }): boolean;
-  /** Live bytes of one writable region, at most 1 GiB. Not to be kept: regions can be removed. */
+  /**
+   * Live bytes of one writable region, at most 1 GiB. Not to be kept beyond the call that asked for them: regions can be
+   * removed, and what is written later is not known to have been written (`Vm.logDirty`).
+   */
   view(at: Gpa, length: number): Uint8Array;
-  /** Live bytes of a range that may cross adjoining regions; to be written only if `writable` was asked for. */
+  /** The same of a range that may cross adjoining regions; to be written only if `writable` was asked for. */
   slices(at: Gpa, length: number, options?: { readonly writable?: boolean }): Uint8Array[];
+  /** To be called for memory that changes otherwise than through this interface: pages given back to the host. */
+  changed(at: Gpa, length: number): void;
   /** Copies out; may cross adjoining regions. */
   read(at: Gpa, into: Uint8Array): void;
   /** Copies in; may cross adjoining regions. Nothing is written when any of it does not fit. */

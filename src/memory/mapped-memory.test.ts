@@ -6,6 +6,7 @@ import { addressSpaceEnd, type Gpa, gpa } from "./address.ts";
 import { GuestFault } from "./guest-fault.ts";
 import { HeapMemory } from "./heap-memory.ts";
 import { MappedMemory } from "./mapped-memory.ts";
+import { WriteLog } from "./write-log.ts";
 
 const low = gpa(0x1000);
 const high = gpa(0x4000);
@@ -121,6 +122,47 @@ test("a range inside the overlap of two windows is one view", () => {
     memory.slices(gpa(0x10_0000), 0x3000).reduce((sum, { length }) => sum + length, 0),
     0x3000,
   );
+});
+
+test("a log hears of whatever is written, or handed out to be written, before it is; and of nothing else", () => {
+  const memory = twoRegionsAndAHole();
+  const log = new WriteLog(low, 0x2000);
+  const named = (write: () => void): number => {
+    write();
+    return log.take()[0] ?? 0;
+  };
+  assert.equal(
+    named(() => memory.setU32(low, 1)),
+    0,
+    "not on yet",
+  );
+  const logging = memory.logWrites(log);
+  const writes: [number, () => void][] = [
+    [0b01, () => memory.setU16(gpa(0x1ffe), 1)],
+    [0b10, () => memory.setU32(gpa(0x2000), 1)],
+    [0b10, () => memory.storeRelease16(gpa(0x2ffe), 1)],
+    [0b01, () => memory.write(low, Uint8Array.of(1))],
+    [0b11, () => memory.write(gpa(0x1fff), Uint8Array.of(1, 2))],
+    [0b10, () => memory.view(gpa(0x2ff0), 16)],
+    [0b11, () => memory.slices(gpa(0x1f00), 0x200, { writable: true })],
+    [0b11, () => memory.changed(low, 0x2000)],
+    [0, () => memory.setU32(high, 1)],
+    [0, () => memory.slices(low, 0x2000)],
+    [0, () => memory.read(low, new Uint8Array(16))],
+    [0, () => memory.u32(low)],
+    [0, () => memory.loadAcquire16(low)],
+    [0, () => memory.write(low, new Uint8Array(0))],
+  ];
+  for (const [pages, write] of writes) assert.equal(named(write), pages, `${write}`);
+  const other = new WriteLog(high, 0x1000);
+  const alsoLogging = memory.logWrites(other);
+  logging[Symbol.dispose]();
+  memory.setU32(low, 1);
+  memory.setU32(high, 1);
+  assert.deepEqual([log.take(), other.take()], [Uint8Array.of(0), Uint8Array.of(1)]);
+  alsoLogging[Symbol.dispose]();
+  memory.setU32(high, 1);
+  assert.deepEqual(other.take(), Uint8Array.of(0));
 });
 
 test("add() refuses regions that overlap, have gaps or leave the address space", () => {

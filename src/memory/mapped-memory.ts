@@ -1,6 +1,7 @@
 import { addressSpaceEnd, type Gpa } from "./address.ts";
 import { GuestFault } from "./guest-fault.ts";
 import type { GuestMemory, MemoryRegion } from "./guest-memory.ts";
+import type { WriteLog } from "./write-log.ts";
 
 /** Bytes behind part of a region. An ArrayBuffer has to stay below 4 GiB, so a large region has several. */
 export interface MemoryWindow {
@@ -33,6 +34,8 @@ export class MappedMemory implements GuestMemory {
   #pieces: readonly Piece[] = [];
   /** The piece that served the last access: nearly always the next one's too. */
   #recent: Piece | undefined;
+  /** Undefined when nobody wants to know, which is nearly always. */
+  #logs: readonly WriteLog[] | undefined;
 
   constructor(regions: readonly BackedRegion[] = []) {
     for (const region of regions) this.add(region);
@@ -64,6 +67,21 @@ export class MappedMemory implements GuestMemory {
     this.#replace([]);
   }
 
+  /** Tells a log of every write from now on, until the result is disposed of. */
+  logWrites(log: WriteLog): Disposable {
+    this.#logs = [...(this.#logs ?? []), log];
+    return {
+      [Symbol.dispose]: () => {
+        const others = this.#logs?.filter((other) => other !== log) ?? [];
+        this.#logs = others.length === 0 ? undefined : others;
+      },
+    };
+  }
+
+  changed(at: Gpa, length: number): void {
+    for (const log of this.#logs ?? []) log.add(at, length);
+  }
+
   covers(at: Gpa, length: number, { writable = false }: { readonly writable?: boolean } = {}): boolean {
     const end = at + length;
     if (!(length >= 0 && at >= 0 && end <= addressSpaceEnd)) return false;
@@ -85,8 +103,9 @@ export class MappedMemory implements GuestMemory {
     const slices: Uint8Array[] = [];
     for (let done = 0; done < length; ) {
       const position = at + done;
-      const piece = writable ? this.#writable(position, 1) : this.#readable(position, 1);
+      const piece = this.#readable(position, 1);
       const taken = Math.min(length - done, piece.end - position);
+      if (writable) this.#beforeWrite(piece, position, taken);
       slices.push(piece.bytes.subarray(position - piece.start, position - piece.start + taken));
       done += taken;
     }
@@ -108,7 +127,10 @@ export class MappedMemory implements GuestMemory {
 
   write(at: Gpa, bytes: Uint8Array): void {
     const whole = this.#lookUp(at, bytes.length);
-    if (whole !== undefined && !whole.readOnly) return whole.bytes.set(bytes, at - whole.start);
+    if (whole !== undefined && !whole.readOnly) {
+      this.#beforeWrite(whole, at, bytes.length);
+      return whole.bytes.set(bytes, at - whole.start);
+    }
     let done = 0;
     for (const slice of this.slices(at, bytes.length, { writable: true })) {
       slice.set(bytes.subarray(done, done + slice.length));
@@ -166,8 +188,14 @@ export class MappedMemory implements GuestMemory {
 
   #writable(at: number, length: number): Piece {
     const piece = this.#readable(at, length);
-    if (piece.readOnly) throw new GuestFault("Guest memory is read-only", { address: at, length });
+    this.#beforeWrite(piece, at, length);
     return piece;
+  }
+
+  /** Before, not after: whoever takes the log and then looks sees either the bit or the bytes. */
+  #beforeWrite({ readOnly }: Piece, at: number, length: number): void {
+    if (readOnly) throw new GuestFault("Guest memory is read-only", { address: at, length });
+    if (this.#logs !== undefined) for (const log of this.#logs) log.add(at, length);
   }
 
   /** Comparisons are written so that NaN and negative lengths find nothing. */
