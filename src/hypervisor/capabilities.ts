@@ -4,7 +4,7 @@ export interface Capabilities {
   readonly kernelIrqChip: boolean;
   /** A write to a doorbell address signals a file descriptor without leaving the kernel. */
   readonly notifyWithoutExit: boolean;
-  /** Pages written by the guest can be listed. */
+  /** Pages that are written can be listed, from any moment in a VM's life on. */
   readonly dirtyLog: boolean;
   /** Memory that the guest can read but not write. */
   readonly readOnlyMemory: boolean;

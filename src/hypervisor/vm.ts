@@ -23,8 +23,6 @@ export interface HostMemory {
 export interface MemorySlotOptions {
   /** The guest's writes become `mmio-write` exits, and the host may not write it either. */
   readonly readOnly?: boolean;
-  /** Record which pages the guest writes, for `takeDirty`. */
-  readonly logDirty?: boolean;
 }
 
 /** Guest-physical memory that is present until this is disposed of, which is allowed while vCPUs run. */
@@ -32,10 +30,22 @@ export interface MemorySlot extends Disposable {
   readonly start: Gpa;
   readonly length: number;
   /**
-   * One bit per 4 KiB page, lowest first: written by the guest since the last call. May name a page that the guest
-   * only looked at; does not see what the host wrote. Needs `logDirty`.
+   * Records from now on which pages are written, until the result is disposed of or the slot is; vCPUs may run. Costs
+   * the guest an exit, or a note by its processor, for each page that it writes for the first time since the last look.
+   * Needs the capability `dirtyLog`. Throws TypeError while there is another log of this slot.
    */
-  takeDirty(): Uint8Array;
+  logDirty(): DirtyLog;
+}
+
+/** Which pages of a slot are written, for as long as it is not disposed of. */
+export interface DirtyLog extends Disposable {
+  /**
+   * One bit per 4 KiB page, lowest first: written since the last call, or since the log began, by the guest or through
+   * `Vm.memory`. What is written after this was called is for the next one, so a page that is read afterwards is read
+   * whole, or named again. May name a page that the guest only looked at. Does not see what the host does to the memory in
+   * other ways; `GuestMemory.changed` tells it.
+   */
+  take(): Uint8Array;
 }
 
 export interface DoorbellOptions {

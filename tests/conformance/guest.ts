@@ -28,7 +28,6 @@ export interface GuestOptions {
   readonly vcpus?: number;
   /** Guest-physical address, a multiple of 2 MiB. */
   readonly highPage?: number;
-  readonly logDirty?: boolean;
 }
 
 export interface Guest {
@@ -61,15 +60,7 @@ function reasonToSkip(): string | false {
 
 /** A machine with 64 KiB of memory and a few instructions in it; everything is released after the test. */
 export function openGuest(t: TestContext, options: GuestOptions): Guest {
-  const {
-    code,
-    mode,
-    registers = {},
-    kernelIrqChip = false,
-    vcpus = 1,
-    highPage,
-    logDirty = false,
-  } = options;
+  const { code, mode, registers = {}, kernelIrqChip = false, vcpus = 1, highPage } = options;
   const owned = new DisposalStack();
   const stops: (() => Promise<void>)[] = [];
   t.after(async () => {
@@ -88,7 +79,7 @@ export function openGuest(t: TestContext, options: GuestOptions): Guest {
   };
   const memory = allocate(0x1_0000);
   const vm = owned.use(hypervisor.createVm({ kernelIrqChip }));
-  const slot = vm.addMemory(gpa(0), memory, { logDirty });
+  const slot = vm.addMemory(gpa(0), memory);
   const bytes = vm.memory.view(gpa(0), 0x1_0000);
   bytes.set(code, codeAt);
   writeIdentityTables(bytes.subarray(tablesAt), tablesAt);

@@ -12,7 +12,7 @@ function useEverything(): void {
   const hypervisor = new KvmHypervisor();
   using memory = Mapping.anonymous(0x1_0000);
   using vm = hypervisor.createVm();
-  vm.addMemory(gpa(0), memory, { logDirty: true });
+  vm.addMemory(gpa(0), memory).logDirty();
   vm.irqLine(gsi(5));
   vm.doorbell(gpa(0x10_0000), { width: 4 });
   using vcpu = hypervisor.openVcpu(vm.createVcpu(0));

@@ -65,11 +65,7 @@ export class KvmVm implements Vm {
     return this.#memory;
   }
 
-  addMemory(
-    start: Gpa,
-    memory: HostMemory,
-    { readOnly = false, logDirty = false }: MemorySlotOptions = {},
-  ): MemorySlot {
+  addMemory(start: Gpa, memory: HostMemory, { readOnly = false }: MemorySlotOptions = {}): MemorySlot {
     const region = { start, length: memory.length, readOnly, windows: memory.windows() };
     this.#memory.add(region);
     try {
@@ -79,7 +75,7 @@ export class KvmVm implements Vm {
         start,
         memory,
         readOnly,
-        logDirty,
+        logWrites: (log) => this.#memory.logWrites(log),
         removed: () => {
           this.#slots.delete(number);
           this.#memory.remove(start);
