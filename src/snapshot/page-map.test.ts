@@ -34,6 +34,22 @@ test("a page map is a set of numbers: membership, count and runs agree with one"
   );
 });
 
+test("page maps are joined, and pages are taken out of them", () => {
+  fc.assert(
+    fc.property(ranges, ranges, (added, deleted) => {
+      const map = new PageMap(pages);
+      map.addAll(mapOf(added));
+      const set = setOf(added);
+      for (const { start, count } of deleted) map.delete(start, count);
+      for (const page of setOf(deleted)) set.delete(page);
+      assert.deepEqual(setOf([...map.runs()]), set);
+      map.addAll(mapOf(deleted));
+      assert.deepEqual(setOf([...map.runs()]), new Set([...set, ...setOf(deleted)]));
+    }),
+  );
+  assert.throws(() => new PageMap(10).addAll(new PageMap(11)), RangeError);
+});
+
 test("a page map takes pages from a bitmap, lowest bit first", () => {
   const map = new PageMap(40);
   map.addBitmap(16, Uint8Array.of(0b1000_0001, 0, 0b0000_0110));

@@ -63,10 +63,22 @@ export class PageMap {
     }
   }
 
+  delete(start: number, count = 1): void {
+    for (let page = start; page < start + count; page++)
+      this.#words[page >>> 5] = (this.#words[page >>> 5] ?? 0) & ~(1 << (page & 31));
+  }
+
+  /** Adds the pages of another map of the same memory. */
+  addAll(other: PageMap): void {
+    if (other.pages !== this.pages) throw new RangeError(`A map of ${other.pages} pages for ${this.pages}`);
+    for (let index = 0; index < this.#words.length; index++)
+      this.#words[index] = (this.#words[index] ?? 0) | (other.#words[index] ?? 0);
+  }
+
   /** Adds the pages whose bits are set, lowest bit first: a dirty log's. The first bit is of page `start`. */
   addBitmap(start: number, bitmap: Uint8Array): void {
-    for (const [index, byte] of bitmap.entries())
-      for (let rest = byte; rest !== 0; rest &= rest - 1)
+    for (let index = 0; index < bitmap.length; index++)
+      for (let rest = bitmap[index] ?? 0; rest !== 0; rest &= rest - 1)
         this.add(start + index * 8 + (31 - Math.clz32(rest & -rest)));
   }
 

@@ -31,11 +31,16 @@ const { Home } = await import("../../src/storage/home.ts");
 const { SnapshotStore } = await import("../../src/snapshot/host/snapshot-store.ts");
 const { describeSnapshot } = await import("../../src/snapshot/host/testing/snapshot-rig.ts");
 const store = new SnapshotStore(new Home(root));
-const memory = new ArrayMemory(1).fill(0, 3, 1).fill(200, 5, 2);
+const { PageMap } = await import("../../src/snapshot/page-map.ts");
 await using lease = await store.keyed("key", {
   make: async () => {
     await using writer = await store.create();
-    await writer.captureMemory(memory);
+    const memory = new ArrayMemory(1).fill(0, 3, 1).fill(100, 1, 1);
+    await writer.copyMemory(memory);
+    memory.fill(100, 1, 0).fill(200, 5, 2);
+    const candidates = new PageMap(256);
+    candidates.add(100, 105);
+    await writer.captureMemory(memory, { candidates });
     const id = await writer.finish(describeSnapshot(memory));
     await store.name(id, "warm");
     return id;

@@ -22,7 +22,7 @@ import { blockLength } from "./memory-content.ts";
 import { maxAncestors } from "./open-snapshot.ts";
 import { completeMemory, publishSnapshot, writeNew } from "./publish-snapshot.ts";
 import { manifestName, memoryName, memoryPath, sha256, stateName } from "./snapshot-files.ts";
-import { writeFully } from "./write-memory.ts";
+import { writeFully } from "./write-fully.ts";
 
 export interface ImportSnapshotOptions {
   readonly home: Home;

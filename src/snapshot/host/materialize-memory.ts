@@ -6,7 +6,7 @@ import { readFully } from "./hash-memory.ts";
 import { blockLength, isZero } from "./memory-content.ts";
 import type { OpenedSnapshot } from "./open-snapshot.ts";
 import { memoryPath } from "./snapshot-files.ts";
-import { writeFully } from "./write-memory.ts";
+import { writeFully } from "./write-fully.ts";
 
 /**
  * Makes one file of a memory that lies in several, for those who can map only one. The file must not exist. Where the

@@ -1,4 +1,6 @@
-/** A memory to be saved. It must not change while it is. */
+import { pageLength } from "../page-map.ts";
+
+/** A memory to be saved. */
 export interface MemoryContent {
   /** Bytes; a multiple of 1 MiB. */
   readonly length: number;
@@ -12,7 +14,11 @@ export interface MemoryContent {
 /** Memory is walked through in blocks of this length, and a region of a machine's memory is a whole number of them. */
 export const blockLength: number = 2 ** 20;
 
-const zeros: Uint8Array = new Uint8Array(blockLength);
+/** The same in pages. */
+export const blockPages: number = blockLength / pageLength;
+
+/** A block of them; not to be written. */
+export const zeros: Uint8Array = new Uint8Array(blockLength);
 
 /** Whether there are only zeros. One native comparison, which ends at the first byte that is none. */
 export function isZero(bytes: Uint8Array): boolean {

@@ -39,6 +39,11 @@ export interface OpenedSnapshot {
 /** A longer chain would make for many mappings. */
 export const maxAncestors = 8;
 
+/** Whether the chain allows another snapshot to be based on this one. */
+export function canBeBasedOn({ ancestors }: OpenedSnapshot): boolean {
+  return ancestors.length < maxAncestors;
+}
+
 /**
  * Opens the snapshot in a folder that is named by its id; its ancestors are looked for beside it.
  *

@@ -1,10 +1,9 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { type MemoryRun, runsWithin } from "../memory-runs.ts";
 import { readFully } from "./hash-memory.ts";
-import type { BaseMemory } from "./write-memory.ts";
 
 /** Reads a memory from the files that it lies in. */
-export class RunReader implements BaseMemory, AsyncDisposable {
+export class RunReader implements AsyncDisposable {
   readonly #runs: readonly MemoryRun[];
   readonly #files = new Map<string, FileHandle>();
 
@@ -12,6 +11,7 @@ export class RunReader implements BaseMemory, AsyncDisposable {
     this.#runs = runs;
   }
 
+  /** Fills `into`. */
   async read(offset: number, into: Uint8Array): Promise<void> {
     for (const run of runsWithin(this.#runs, { offset, length: into.length })) {
       const start = run.offset - offset;
