@@ -91,7 +91,13 @@ async function makeSnapshot(store, config, watch) {
   await sleep(200);
   await using_(await store.create(), async (writer) => {
     const context = { writer, host: thisHost(config), kernel: config.kernel };
-    const request = { components: [], labels: {}, durable: true, onResumed: () => {} };
+    const request = {
+      components: [],
+      labels: {},
+      durable: true,
+      onPausing: async () => {},
+      onResumed: () => {},
+    };
     await captureMachine(machine, context, request);
   });
   await machine.kill();

@@ -112,8 +112,8 @@ export interface EngineMachine extends AsyncDisposable {
    */
   reset?(): Promise<void>;
   /**
-   * Makes a snapshot, for which the machine stands still; it goes on afterwards. On engines that can. Resolves with
-   * its id. Throws `NO_SPACE`, `PERMISSION_DENIED`, `MACHINE_EXITED`.
+   * Makes a snapshot, for the end of which the machine stands still; it goes on afterwards. On engines that can. Not
+   * during a reset, or another one. Resolves with its id. Throws `NO_SPACE`, `PERMISSION_DENIED`, `MACHINE_EXITED`.
    */
   capture?(request: CaptureRequest): Promise<string>;
   /**
@@ -140,7 +140,9 @@ export interface CaptureRequest {
   /** What the snapshot is to hold besides the machine: its ids start with "machine". */
   readonly components: readonly SavedComponent[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Called when the machine stands still no longer; what is left to do is writing. */
+  /** Called when the machine is about to stand still, and waited for. If it rejects, so does the capture. */
+  readonly onPausing: () => Promise<void>;
+  /** Called when the machine stands still no longer, also after a failure; what is left to do is writing. */
   readonly onResumed: () => void;
   /** False: it need not survive a power failure. */
   readonly durable: boolean;

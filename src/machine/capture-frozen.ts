@@ -10,17 +10,21 @@ import { type SavedMachine, savedMachineCodec } from "./saved-machine.ts";
 const freezeTimeoutMs = 10_000;
 
 /**
- * Makes a snapshot of a machine whose processes are frozen before it stands still, and thawed as soon as it goes on: in a
- * copy none of them runs before the copy has an identity of its own. Resolves with its id.
+ * Makes a snapshot of a machine whose processes are frozen right before it stands still, and thawed as soon as it goes on: in
+ * a copy none of them runs before the copy has an identity of its own. Resolves with its id.
  */
 export async function captureFrozen(
   { guest, agent }: { readonly guest: EngineMachine; readonly agent: Agent },
   { kind, labels, saved }: CaptureOptions & { readonly saved: SavedMachine },
 ): Promise<string> {
-  await agent.freeze({ timeoutMs: freezeTimeoutMs });
+  let isFrozen = false;
   let thawed: Promise<unknown> | undefined;
+  const freeze = async (): Promise<void> => {
+    await agent.freeze({ timeoutMs: freezeTimeoutMs });
+    isFrozen = true;
+  };
   const thaw = (): void => {
-    thawed ??= agent.thaw().catch(() => undefined);
+    if (isFrozen) thawed ??= agent.thaw().catch(() => undefined);
   };
   try {
     const own = { [KIND_LABEL]: kind, [IMAGE_LABEL]: saved.image, [ROOTFS_LABEL]: saved.rootfs };
@@ -28,6 +32,7 @@ export async function captureFrozen(
       components: [saveComponent(savedMachineCodec, saved)],
       labels: { ...labels, ...own },
       durable: kind !== "fork",
+      onPausing: freeze,
       onResumed: thaw,
     });
     if (id === undefined) throw new SupermachineError("UNSUPPORTED", "The engine makes no snapshots");

@@ -70,11 +70,33 @@ function flush(): number[] {
   ];
 }
 
+/** What `rewrite` writes to, from here on. */
+export const rewrittenAt = 0x200_0000;
+
 /**
- * Says that its devices are at work by counting once, and then halts for ever, counts on, or counts flushes of the pmem
- * device.
+ * Writes to one page after the other, over and over, with so many turns of waiting between two. Each time around it rings
+ * for the balloon's first queue.
  */
-export function driverKernel(then: "idle" | "count" | "flush"): number[] {
+export function rewrite({ pages, turns }: { pages: number; turns: number }): number[] {
+  return [
+    ...[0xbf, ...little(rewrittenAt, 4)], // start: mov edi, rewrittenAt
+    ...[0x48, 0xff, 0x07], // next: inc qword [rdi]
+    ...[0xb9, ...little(turns, 4)], // mov ecx, turns
+    ...[0xff, 0xc9], // wait: dec ecx
+    ...[0x75, 0xfc], // jnz wait
+    ...[0x81, 0xc7, ...little(0x1000, 4)], // add edi, 0x1000
+    ...[0x81, 0xff, ...little(rewrittenAt + pages * 0x1000, 4)], // cmp edi, end
+    ...[0x72, 0xe6], // jb next
+    ...store32(virtioStart + 2 * slotStride + reg.notify, 0),
+    ...[0xeb, 0xd4], // jmp start
+  ];
+}
+
+/**
+ * Says that its devices are at work by counting once, and then halts for ever, counts on, counts flushes of the pmem device,
+ * or does what it is given.
+ */
+export function driverKernel(then: "idle" | "count" | "flush" | readonly number[]): number[] {
   return [
     ...queueCounts.flatMap((queues, slot) => bringUp(slot, queues)),
     ...offer({ slot: 1, queue: 0 }, [{ address: randomBytesAt, length: 16 }]),
@@ -87,7 +109,7 @@ export function driverKernel(then: "idle" | "count" | "flush"): number[] {
     ),
     ...serialRegisters(),
     ...store32(counterAt, 1),
-    ...{ idle, count, flush: flush() }[then],
+    ...(typeof then === "string" ? { idle, count, flush: flush() }[then] : then),
   ];
 }
 

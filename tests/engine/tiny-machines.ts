@@ -70,7 +70,8 @@ export class TinyMachines implements Disposable {
 
 /** What `capture` is asked for; `kind` as in the label of that name. */
 export function request(kind: string, onResumed: () => void = () => {}): CaptureRequest {
-  return { components: [], labels: { [KIND_LABEL]: kind }, onResumed, durable: false };
+  const labels = { [KIND_LABEL]: kind };
+  return { components: [], labels, onPausing: async () => {}, onResumed, durable: false };
 }
 
 /** How far the guest has counted. */

@@ -18,7 +18,7 @@ import type { WorkingSet } from "../../snapshot/working-set.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
-import type { RamPiece } from "./machine-shell.ts";
+import type { RamSlot } from "./machine-shell.ts";
 import type { MachineState } from "./machine-state.ts";
 import { mapEmptyRoot, mapRootImage } from "./root-image.ts";
 import { mapSavedRam } from "./saved-ram.ts";
@@ -32,7 +32,7 @@ const MiB = 2 ** 20;
 /** A machine with everything in place, no vCPU of which has run yet. Disposing of it releases all. */
 export interface BuiltMachine extends Disposable {
   readonly vm: Vm;
-  readonly ram: readonly RamPiece[];
+  readonly ram: readonly RamSlot[];
   readonly vcpus: readonly VcpuTicket[];
   readonly start: MachineStart;
   readonly slots: VirtioSlots;
@@ -145,7 +145,7 @@ export function assemble(config: VmmConfig, { watch, undo, clock, source }: Asse
   const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
   const balloon = new BalloonDevice({
     ram: ramRegions(memoryBytes),
-    release: (start, length) => releaseMemory(ram, { start, length }),
+    release: (start, length) => releaseMemory(shell, { start, length }),
     ...(source && { state: source.state.balloon }),
   });
   const slots = undo.use(new VirtioSlots(shell, watch));
@@ -174,12 +174,15 @@ export function finish(parts: MachineParts, start: MachineStart, undo: DisposalS
 
 /** Gives pages of RAM back to the host; the guest finds zeros, or what was saved, when it touches them again. */
 function releaseMemory(
-  ram: readonly RamPiece[],
+  { vm, ram }: Pick<BuiltMachine, "vm" | "ram">,
   range: { readonly start: number; readonly length: number },
 ): boolean {
   const home = ram.find(
     ({ start, mapping }) => range.start >= start && range.start + range.length <= start + mapping.length,
   );
-  home?.mapping.advise(MADV_DONTNEED, { offset: range.start - home.start, length: range.length });
-  return home !== undefined;
+  if (home === undefined) return false;
+  // Nobody writes these pages, and yet they change.
+  vm.memory.changed(gpa(range.start), range.length);
+  home.mapping.advise(MADV_DONTNEED, { offset: range.start - home.start, length: range.length });
+  return true;
 }

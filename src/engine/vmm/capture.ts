@@ -6,7 +6,7 @@ import type { SnapshotWriter } from "../../snapshot/host/snapshot-writer.ts";
 import type { Sha256, SnapshotId } from "../../snapshot/manifest.ts";
 import type { CaptureRequest, GuestKernel } from "../engine.ts";
 import type { PausedMachine, VmmMachine } from "./machine.ts";
-import { privatePages } from "./private-pages.ts";
+import { preCopy } from "./pre-copy.ts";
 import type { ThisHost } from "./this-host.ts";
 
 export interface CaptureContext {
@@ -18,20 +18,16 @@ export interface CaptureContext {
 }
 
 /**
- * Makes a snapshot of a running machine. It stands still only while its memory is copied: what was written since its own
- * snapshot, or else everything that is not zero.
+ * Makes a snapshot of a running machine: of what it has written since its own snapshot, or else of everything that is not
+ * zero. Much of that is copied while the machine runs; it stands still only while the rest is.
  */
 export async function captureMachine(
   machine: VmmMachine,
-  { writer, host, kernel, parent }: CaptureContext,
-  { components, labels, onResumed, durable }: CaptureRequest,
+  context: CaptureContext,
+  { components, labels, onPausing, onResumed, durable }: CaptureRequest,
 ): Promise<SnapshotId> {
-  const copy = async (paused: PausedMachine): Promise<PausedMachine> => {
-    const candidates = parent === undefined ? undefined : privatePages(paused.ram);
-    await writer.captureMemory(paused.content, { parent, candidates });
-    return paused;
-  };
-  const paused = await machine.whilePaused(copy).finally(onResumed);
+  const { writer, host, kernel, parent } = context;
+  const paused = await copyMachine(machine, context, { onPausing, onResumed });
   const identity = parent?.manifest ?? (await kernelIdentity(kernel));
   return await writer.finish({
     madeBy: { version: host.version, engine: host.engine, hypervisor: host.hypervisor },
@@ -48,6 +44,22 @@ export async function captureMachine(
     labels,
     durable,
   });
+}
+
+/** What the machine was when it stood still; its memory is the writer's by then. */
+async function copyMachine(
+  machine: VmmMachine,
+  { writer, parent }: CaptureContext,
+  { onPausing, onResumed }: Pick<CaptureRequest, "onPausing" | "onResumed">,
+): Promise<PausedMachine> {
+  using rest = await machine.whileKept((running) => preCopy(running, { writer, parent }));
+  // Here the machine may end, and let go of its memory: whoever is waited for may learn of the end by that.
+  await onPausing();
+  const copyRest = async (paused: PausedMachine): Promise<PausedMachine> => {
+    await writer.captureMemory(paused.content, { parent, candidates: rest.pages() });
+    return paused;
+  };
+  return await machine.whilePaused(copyRest).finally(onResumed);
 }
 
 /** The initramfs is the agent and the kernel's modules. */

@@ -7,7 +7,7 @@ import {
 } from "../../arch/x64/layout.ts";
 import { gsi, type IrqLine } from "../../hypervisor/irq-line.ts";
 import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
-import type { Doorbell, Vm } from "../../hypervisor/vm.ts";
+import type { Doorbell, MemorySlot, Vm } from "../../hypervisor/vm.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { gpa } from "../../memory/address.ts";
 import type { RamRegion } from "../../snapshot/host/memory-regions.ts";
@@ -20,6 +20,11 @@ export interface RamPiece {
   /** Guest-physical. */
   readonly start: number;
   readonly mapping: Mapping;
+}
+
+/** The same, and where the guest sees it. */
+export interface RamSlot extends RamPiece {
+  readonly slot: MemorySlot;
 }
 
 /** The same, as a snapshot describes it. */
@@ -36,7 +41,7 @@ export interface ShellShape {
 /** What is the same in every machine of a shape, whatever it runs: a VM with vCPUs, empty RAM and device slots. */
 export interface MachineShell extends Disposable {
   readonly vm: Vm;
-  readonly ram: readonly RamPiece[];
+  readonly ram: readonly RamSlot[];
   readonly vcpus: readonly VcpuTicket[];
   readonly serialLine: IrqLine;
   /** The first slots. Only these have what a device needs. */
@@ -62,12 +67,12 @@ const BUSY_SLOT = 0;
 export function makeShell({ cpus, memoryMiB }: ShellShape): MachineShell {
   using undo = new DisposalStack();
   // Mappings first: they are released last, when no vCPU and no device can reach them.
-  const ram = ramRegions(memoryMiB * 2 ** 20).map(({ start, length }) => ({
+  const pieces = ramRegions(memoryMiB * 2 ** 20).map(({ start, length }) => ({
     start,
     mapping: undo.use(Mapping.anonymous(length)),
   }));
   const vm = undo.use(hypervisor.createVm());
-  for (const { start, mapping } of ram) vm.addMemory(gpa(start), mapping);
+  const ram = pieces.map((piece) => ({ ...piece, slot: vm.addMemory(gpa(piece.start), piece.mapping) }));
   const vcpus = Array.from({ length: cpus }, (_, index) => vm.createVcpu(index));
   const serialLine = vm.irqLine(gsi(COM1_GSI));
   const slots = Array.from({ length: USED_SLOTS }, (_, slot) => makeSlot(vm, slot));

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Connection } from "../../devices/vsock/connection.ts";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import type { Vm } from "../../hypervisor/vm.ts";
 import { leaseSnapshot } from "../../snapshot/host/lease.ts";
 import type { MemoryContent } from "../../snapshot/host/memory-content.ts";
 import { contentOfRegions } from "../../snapshot/host/memory-regions.ts";
@@ -31,13 +32,21 @@ import {
 } from "./build-machine.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
-import { type RamPiece, regionsOf } from "./machine-shell.ts";
+import { type RamPiece, type RamSlot, regionsOf } from "./machine-shell.ts";
 import { saveMachineState } from "./machine-state.ts";
 import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
 import { startVcpuThreads } from "./vcpu-threads.ts";
 import { keepWorkingSet } from "./working-set.ts";
+
+/** A machine's memory, while it may change. */
+export interface RunningMachine {
+  readonly vm: Vm;
+  readonly ram: readonly RamSlot[];
+  /** The same, as a snapshot has it. A look at it throws MACHINE_EXITED when the machine has ended. */
+  readonly content: MemoryContent;
+}
 
 /** A machine that stands still, as long as nobody resumes it. */
 export interface PausedMachine {
@@ -86,8 +95,9 @@ export class VmmMachine implements EngineMachine {
   #seeks: boolean;
   #agent: Promise<Duplex>;
   #isKilled = false;
-  /** Work on the paused machine: its memory stays until it is done, also when the machine ends. */
-  #inspection: Promise<unknown> = Promise.resolve();
+  #hasEnded = false;
+  /** Work on the machine's memory, which stays until it is done, also when the machine ends. */
+  #inspections: Promise<unknown> = Promise.resolve();
 
   /** Lets a saved machine go on, as a new one. A template's guest has no image yet, any other one has its own. */
   static restore(
@@ -175,11 +185,11 @@ export class VmmMachine implements EngineMachine {
   }
 
   #save(): PausedMachine {
-    const { ram, slots, vm } = this.#built;
+    const { ram, slots } = this.#built;
     return {
       components: saveMachineState(this.#built),
       ram,
-      content: contentOfRegions(vm.memory, regionsOf(ram)),
+      content: this.#content(),
       cpus: this.#threads.length,
       slots: slots.names,
     };
@@ -204,9 +214,34 @@ export class VmmMachine implements EngineMachine {
         this.resume();
       }
     };
-    const inspection = inspect();
-    this.#inspection = inspection.catch(() => {});
-    return await inspection;
+    return await this.#inspected(inspect());
+  }
+
+  /** Does something with the memory of the machine while it runs. Rejects with MACHINE_EXITED when it has ended. */
+  async whileKept<Value>(work: (running: RunningMachine) => Promise<Value>): Promise<Value> {
+    this.#checkRuns();
+    const { vm, ram } = this.#built;
+    const memory = this.#content();
+    const view = (offset: number, length: number): Uint8Array => {
+      this.#checkRuns();
+      return memory.view(offset, length);
+    };
+    return await this.#inspected(work({ vm, ram, content: { length: memory.length, view } }));
+  }
+
+  async #inspected<Value>(work: Promise<Value>): Promise<Value> {
+    this.#inspections = Promise.allSettled([this.#inspections, work]);
+    return await work;
+  }
+
+  #content(): MemoryContent {
+    const { vm, ram } = this.#built;
+    return contentOfRegions(vm.memory, regionsOf(ram));
+  }
+
+  #checkRuns(): void {
+    if (this.#isKilled || this.#hasEnded)
+      throw new SupermachineError("MACHINE_EXITED", "The machine ended while its memory was being copied");
   }
 
   async reset(): Promise<void> {
@@ -275,8 +310,9 @@ export class VmmMachine implements EngineMachine {
   /** The first vCPU that ends, ends the machine; everything is released before anyone hears of it. */
   async #watch(): Promise<EngineExit> {
     const first = await Promise.race(this.#threads.map((thread) => thread.ended));
+    this.#hasEnded = true;
     await this.#stopThreads();
-    await this.#inspection;
+    await this.#inspections;
     this.#built[Symbol.dispose]();
     return this.#explain(first);
   }

@@ -26,6 +26,7 @@ export async function makeTemplate(
   const request = {
     components: [],
     labels: { [KIND_LABEL]: "template" },
+    onPausing: async () => {},
     onResumed: () => {},
     durable: true,
   };

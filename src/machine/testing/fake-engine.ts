@@ -138,6 +138,7 @@ export class FakeGuest implements EngineMachine {
 async function capture({ home }: EngineConfig, request: CaptureRequest): Promise<string> {
   await using writer = await new SnapshotStore(new Home(home)).create();
   const memory = new ArrayMemory(1);
+  await request.onPausing();
   await writer.captureMemory(memory);
   request.onResumed();
   const { components, labels } = request;

@@ -27,8 +27,11 @@ export function contentOfRegions(memory: GuestMemory, regions: readonly RamRegio
     view(offset, length) {
       let start = 0;
       for (const region of regions) {
-        if (offset >= start && offset + length <= start + region.length)
-          return memory.view(gpa(region.start + offset - start), length);
+        if (offset >= start && offset + length <= start + region.length) {
+          // A writable view would count as written.
+          const [bytes] = memory.slices(gpa(region.start + offset - start), length);
+          if (bytes?.length === length) return bytes;
+        }
         start += region.length;
       }
       throw new RangeError(`${length} bytes at ${offset} are not in one region of memory`);
