@@ -12,6 +12,7 @@ import { measureExits } from "./exits.mjs";
 import { measureFiles } from "./files.mjs";
 import { prepareHome } from "./home.mjs";
 import { measureMemory } from "./memory.mjs";
+import { measurePause } from "./pause.mjs";
 import { measurePool } from "./pool.mjs";
 import { measureRestore } from "./restore.mjs";
 import { measureN } from "./sample.mjs";
@@ -21,6 +22,7 @@ const subjects = {
   convert: measureConversion,
   exits: measureExits,
   restore: measureRestore,
+  pause: measurePause,
   boot: measureBoot,
   start: measureStart,
   exec: measureExec,

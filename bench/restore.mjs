@@ -1,19 +1,18 @@
 // The host's side alone, with a guest of a few bytes: it runs on any KVM, an emulated one included.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PhaseClock } from "../dist/src/engine/phase-clock.js";
 import { bootMachine } from "../dist/src/engine/vmm/boot-machine.js";
-import { captureMachine } from "../dist/src/engine/vmm/capture.js";
 import { restoreSnapshot } from "../dist/src/engine/vmm/restore-snapshot.js";
 import { spareShells } from "../dist/src/engine/vmm/spare-shells.js";
-import { thisHost } from "../dist/src/engine/vmm/this-host.js";
 import { SnapshotStore } from "../dist/src/snapshot/host/snapshot-store.js";
 import { Home } from "../dist/src/storage/home.js";
 import { DescriptorWatch } from "../dist/src/sys/linux/descriptor-watch.js";
-import { tinyKernels, writeTinyKernel } from "../dist/tests/engine/tiny-kernel.js";
+import { tinyKernels } from "../dist/tests/engine/tiny-kernel.js";
 import { median, noKvm } from "./sample.mjs";
+import { configIn, keepSnapshot } from "./tiny-machine.mjs";
 
 const runs = 15;
 const touchedMiB = 1;
@@ -33,8 +32,11 @@ export async function measureRestore() {
 async function measure(folder) {
   const watch = new DescriptorWatch();
   const store = new SnapshotStore(new Home(join(folder, "home")));
-  const config = configIn(folder);
-  const id = await makeSnapshot(store, config(), watch);
+  const config = configIn(folder, tinyKernels.idle);
+  const booted = bootMachine(config(), watch);
+  await sleep(200);
+  const id = await keepSnapshot(booted, { store, config: config() });
+  await booted.kill();
   const restores = [];
   const phases = new Map();
   const resets = [];
@@ -84,59 +86,4 @@ async function resetAfterUse(machine) {
   const started = performance.now();
   await machine.reset();
   return performance.now() - started;
-}
-
-async function makeSnapshot(store, config, watch) {
-  const machine = bootMachine(config, watch);
-  await sleep(200);
-  await using_(await store.create(), async (writer) => {
-    const context = { writer, host: thisHost(config), kernel: config.kernel };
-    const request = {
-      components: [],
-      labels: {},
-      durable: true,
-      onPausing: async () => {},
-      onResumed: () => {},
-    };
-    await captureMachine(machine, context, request);
-  });
-  await machine.kill();
-  const [{ id }] = await store.list();
-  return id;
-}
-
-/** `await using` in a language version that has none. */
-async function using_(resource, work) {
-  try {
-    await work(resource);
-  } finally {
-    await resource[Symbol.asyncDispose]();
-  }
-}
-
-function configIn(folder) {
-  writeFileSync(join(folder, "initramfs"), "x");
-  writeFileSync(join(folder, "rootfs"), new Uint8Array(4096));
-  const kernel = {
-    image: writeTinyKernel(folder, tinyKernels.idle),
-    initramfs: join(folder, "initramfs"),
-    release: "tiny",
-  };
-  let machines = 0;
-  return () => {
-    const directory = join(folder, String(machines++));
-    mkdirSync(directory);
-    return {
-      id: "0123456789ab",
-      architecture: "x64",
-      cpus: 1,
-      memoryMiB: 256,
-      kernel,
-      rootfs: join(folder, "rootfs"),
-      network: "none",
-      directory,
-      home: join(folder, "home"),
-      origin: { kind: "boot" },
-    };
-  };
 }
