@@ -227,8 +227,8 @@ export class Monitor {
   }
 
   /**
-   * Makes a snapshot of the machine, which stands still meanwhile; see `Machine.snapshot`. The guest's processes are
-   * frozen first: in a copy none of them runs before it has an identity of its own.
+   * Makes a snapshot of the machine, which stands still at the end; see `Machine.snapshot`. The guest's processes are
+   * frozen before that: in a copy none of them runs before it has an identity of its own.
    */
   async snapshot(options: CaptureOptions): Promise<string> {
     const guest = this.#guest;
