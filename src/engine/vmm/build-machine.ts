@@ -133,13 +133,15 @@ function bringInKnown(parts: MachineParts, { workingSet }: SavedState): void {
 
 /** Everything that a machine has, whatever it begins with; undone by `undo`. */
 export function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): MachineParts {
-  const memoryBytes = config.memoryMiB * MiB;
+  const { memoryMiB, rootfs } = config;
+  const memoryBytes = memoryMiB * MiB;
+  // Before the VM, which ends first and takes all of its memory slots with it.
+  const root = undo.use(typeof rootfs === "string" ? mapRootImage(rootfs) : mapEmptyRoot(rootfs.emptyLength));
+  clock.mark("map image");
   const shell = undo.use(spareShells.take(config));
   const { vm, ram, vcpus, serialLine } = shell;
   clock.mark("make VM");
   if (source !== undefined) mapSavedRam(source.memory, ram, { singly: source.workingSet === "sought" });
-  const { rootfs } = config;
-  const root = undo.use(typeof rootfs === "string" ? mapRootImage(rootfs) : mapEmptyRoot(rootfs.emptyLength));
   clock.mark("map memory");
 
   const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
@@ -154,7 +156,7 @@ export function assemble(config: VmmConfig, { watch, undo, clock, source }: Asse
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   slots.plug(balloon);
   const start = pmemStart(memoryBytes);
-  undo.use(vm.addMemory(gpa(start), root, { readOnly: true }));
+  vm.addMemory(gpa(start), root, { readOnly: true });
   slots.plug(new PmemDevice({ start, length: root.length }));
   undo.defer(() => vsock.close());
   const vsockSocket = join(config.directory, vsockSocketName);

@@ -1,19 +1,19 @@
 // Documentation/virt/kvm/api.rst, "KVM_GET_DIRTY_LOG".
-import type { Fd } from "../../abi/fd.ts";
 import { KVM_GET_DIRTY_LOG, KvmDirtyLog } from "../../abi/kvm.x64.generated.ts";
 import { DisposalStack } from "../../lifetime/disposal-stack.ts";
 import { WriteLog } from "../../memory/write-log.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import type { DirtyLog } from "../vm.ts";
-import { requestKvm } from "./request.ts";
+import type { KvmConnection } from "./connection.ts";
 
 export interface KvmDirtyPagesOptions {
-  readonly vm: Fd;
+  readonly vm: KvmConnection;
   /** The slot's. */
   readonly number: number;
   readonly logWrites: (log: WriteLog) => Disposable;
-  /** Switches the kernel's log of the slot on and off. */
-  readonly set: (isOn: boolean) => void;
+  /** Switch the kernel's log of the slot on, and off. */
+  readonly on: () => void;
+  readonly off: () => void;
   /** Called once, when the log is off. */
   readonly ended: () => void;
 }
@@ -38,8 +38,8 @@ export class KvmDirtyPages implements DirtyLog {
     this.#bitmap = undo.use(Mapping.anonymous(Math.ceil(length / pageLength / 64) * 8));
     undo.use(options.logWrites(this.#host));
     undo.defer(options.ended);
-    options.set(true);
-    undo.defer(() => options.set(false));
+    options.on();
+    undo.defer(options.off);
     this.#owned = undo.move();
   }
 
@@ -49,7 +49,7 @@ export class KvmDirtyPages implements DirtyLog {
     const log = new KvmDirtyLog(new DataView(bytes.buffer));
     log.slot = this.#options.number;
     log.dirtyBitmap = bitmap.address;
-    requestKvm(this.#options.vm, KVM_GET_DIRTY_LOG, bytes);
+    this.#options.vm.request(KVM_GET_DIRTY_LOG, bytes);
     const [window] = bitmap.windows();
     const dirty = new Uint8Array(window?.buffer ?? new ArrayBuffer(0)).slice(
       0,

@@ -8,20 +8,20 @@ import {
 } from "../../abi/kvm.x64.generated.ts";
 import { EventFd } from "../../sys/linux/eventfd.ts";
 import type { Gsi, IrqLine } from "../irq-line.ts";
-import { requestKvm } from "./request.ts";
+import type { KvmConnection } from "./connection.ts";
 
 /** An interrupt input of the kernel's chips: edges through an irqfd, levels through a request. */
 export class KvmIrqLine implements IrqLine {
-  readonly #vm: Fd;
+  readonly #vm: KvmConnection;
   readonly #gsi: Gsi;
   readonly #event: EventFd = new EventFd();
   #open = true;
 
-  constructor(vm: Fd, gsi: Gsi) {
+  constructor(vm: KvmConnection, gsi: Gsi) {
     this.#vm = vm;
     this.#gsi = gsi;
     try {
-      this.#connect(0);
+      vm.request(KVM_IRQFD, this.#structure(0));
     } catch (error) {
       this.#event[Symbol.dispose]();
       throw error;
@@ -41,22 +41,22 @@ export class KvmIrqLine implements IrqLine {
     const structure = new KvmIrqLevel(new DataView(bytes.buffer));
     structure.irq = this.#gsi;
     structure.level = level ? 1 : 0;
-    requestKvm(this.#vm, KVM_IRQ_LINE, bytes);
+    this.#vm.request(KVM_IRQ_LINE, bytes);
   }
 
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#connect(KVM_IRQFD_FLAG_DEASSIGN);
+    this.#vm.release(KVM_IRQFD, this.#structure(KVM_IRQFD_FLAG_DEASSIGN));
     this.#event[Symbol.dispose]();
   }
 
-  #connect(flags: number): void {
+  #structure(flags: number): Uint8Array {
     const bytes = new Uint8Array(KvmIrqfd.size);
     const structure = new KvmIrqfd(new DataView(bytes.buffer));
     structure.fd = this.#event.fd;
     structure.gsi = this.#gsi;
     structure.flags = flags;
-    requestKvm(this.#vm, KVM_IRQFD, bytes);
+    return bytes;
   }
 }

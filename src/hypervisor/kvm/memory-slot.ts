@@ -1,4 +1,3 @@
-import type { Fd } from "../../abi/fd.ts";
 import {
   KVM_MEM_LOG_DIRTY_PAGES,
   KVM_MEM_READONLY,
@@ -8,8 +7,8 @@ import {
 import type { Gpa } from "../../memory/address.ts";
 import type { WriteLog } from "../../memory/write-log.ts";
 import type { DirtyLog, HostMemory, MemorySlot } from "../vm.ts";
+import type { KvmConnection } from "./connection.ts";
 import { KvmDirtyPages } from "./dirty-pages.ts";
-import { requestKvm } from "./request.ts";
 
 export interface KvmMemorySlotOptions {
   readonly number: number;
@@ -26,17 +25,17 @@ export interface KvmMemorySlotOptions {
 export class KvmMemorySlot implements MemorySlot {
   readonly start: Gpa;
   readonly length: number;
-  readonly #vm: Fd;
+  readonly #vm: KvmConnection;
   readonly #options: KvmMemorySlotOptions;
   #log: DirtyLog | undefined;
   #present = true;
 
-  constructor(vm: Fd, options: KvmMemorySlotOptions) {
+  constructor(vm: KvmConnection, options: KvmMemorySlotOptions) {
     this.#vm = vm;
     this.#options = options;
     this.start = options.start;
     this.length = options.memory.length;
-    this.#set(this.length);
+    vm.request(KVM_SET_USER_MEMORY_REGION, this.#structure(this.length));
   }
 
   logDirty(): DirtyLog {
@@ -48,7 +47,9 @@ export class KvmMemorySlot implements MemorySlot {
       number,
       logWrites,
       // A request for a slot that exists changes its flags; the guest's view of the memory stays.
-      set: (isOn) => this.#set(this.length, isOn ? KVM_MEM_LOG_DIRTY_PAGES : 0),
+      on: () =>
+        this.#vm.request(KVM_SET_USER_MEMORY_REGION, this.#structure(this.length, KVM_MEM_LOG_DIRTY_PAGES)),
+      off: () => this.#vm.release(KVM_SET_USER_MEMORY_REGION, this.#structure(this.length)),
       ended: () => {
         this.#log = undefined;
       },
@@ -62,11 +63,11 @@ export class KvmMemorySlot implements MemorySlot {
     this.#log?.[Symbol.dispose]();
     this.#present = false;
     this.#options.removed();
-    this.#set(0);
+    this.#vm.release(KVM_SET_USER_MEMORY_REGION, this.#structure(0));
   }
 
   /** A length of zero removes the slot. */
-  #set(length: number, flags = 0): void {
+  #structure(length: number, flags = 0): Uint8Array {
     const { number, start, memory, readOnly } = this.#options;
     const bytes = new Uint8Array(KvmUserspaceMemoryRegion.size);
     const region = new KvmUserspaceMemoryRegion(new DataView(bytes.buffer));
@@ -75,6 +76,6 @@ export class KvmMemorySlot implements MemorySlot {
     region.guestPhysAddr = start;
     region.memorySize = length;
     region.userspaceAddr = memory.address;
-    requestKvm(this.#vm, KVM_SET_USER_MEMORY_REGION, bytes);
+    return bytes;
   }
 }

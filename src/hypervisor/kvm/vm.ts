@@ -20,6 +20,7 @@ import type { Capabilities } from "../capabilities.ts";
 import type { Gsi, IrqLine } from "../irq-line.ts";
 import type { BackendState } from "../state.ts";
 import type { Doorbell, DoorbellOptions, HostMemory, MemorySlot, MemorySlotOptions, Vm } from "../vm.ts";
+import { KvmConnection } from "./connection.ts";
 import { KvmIrqLine } from "./irq-line.ts";
 import { KvmMemorySlot } from "./memory-slot.ts";
 import { preFault } from "./pre-fault.ts";
@@ -54,9 +55,11 @@ export class KvmVm implements Vm {
   readonly #slots: Map<number, KvmMemorySlot> = new Map();
   readonly #vcpus: Map<number, OwnedVcpu> = new Map();
   readonly #owned: DisposalStack = new DisposalStack();
+  readonly #connection: KvmConnection;
 
   constructor(fd: OwnedFd, parts: KvmVmParts) {
     this.#fd = this.#owned.use(fd);
+    this.#connection = new KvmConnection(fd.fd);
     this.#parts = parts;
     this.capabilities = parts.capabilities;
   }
@@ -70,7 +73,7 @@ export class KvmVm implements Vm {
     this.#memory.add(region);
     try {
       const number = firstFree(this.#slots);
-      const slot = new KvmMemorySlot(this.#fd.fd, {
+      const slot = new KvmMemorySlot(this.#connection, {
         number,
         start,
         memory,
@@ -91,12 +94,12 @@ export class KvmVm implements Vm {
 
   irqLine(gsi: Gsi): IrqLine {
     if (!this.#parts.kernelIrqChip) throw new TypeError("This VM has no interrupt controller in the kernel");
-    return this.#owned.use(new KvmIrqLine(this.#fd.fd, gsi));
+    return this.#owned.use(new KvmIrqLine(this.#connection, gsi));
   }
 
   doorbell(at: Gpa, { width, value }: DoorbellOptions): Doorbell {
     const event = new EventFd();
-    const request = (flags: number): void => {
+    const structureWith = (flags: number): Uint8Array => {
       const bytes = new Uint8Array(KvmIoeventfd.size);
       const structure = new KvmIoeventfd(new DataView(bytes.buffer));
       structure.addr = at;
@@ -104,12 +107,12 @@ export class KvmVm implements Vm {
       structure.fd = event.fd;
       structure.datamatch = BigInt(value ?? 0);
       structure.flags = flags | (value === undefined ? 0 : KVM_IOEVENTFD_FLAG_DATAMATCH);
-      requestKvm(this.#fd.fd, KVM_IOEVENTFD, bytes);
+      return bytes;
     };
     using undo = new DisposalStack();
     undo.use(event);
-    request(0);
-    undo.defer(() => request(KVM_IOEVENTFD_FLAG_DEASSIGN));
+    this.#connection.request(KVM_IOEVENTFD, structureWith(0));
+    undo.defer(() => this.#connection.release(KVM_IOEVENTFD, structureWith(KVM_IOEVENTFD_FLAG_DEASSIGN)));
     const resources = this.#owned.use(undo.move());
     return {
       fd: event.fd,
@@ -165,7 +168,9 @@ export class KvmVm implements Vm {
     restoreVcpuState(this.#vcpu(index).fd, this.#parts.traits, state);
   }
 
+  /** The kernel takes back all at once what it gave to this VM; to ask for each part would be to wait for each. */
   [Symbol.dispose](): void {
+    this.#connection.end();
     for (const slot of [...this.#slots.values()]) slot[Symbol.dispose]();
     this.#vcpus.clear();
     this.#owned[Symbol.dispose]();
