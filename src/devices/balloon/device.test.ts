@@ -277,3 +277,14 @@ test("host pages that are no pages are refused", () => {
   for (const hostPageSize of [0, 1024, 5000])
     assert.throws(() => new BalloonDevice({ ram: [ram], release: () => true, hostPageSize }), RangeError);
 });
+
+test("statistics that a reset makes the guest forget are refused, and can be asked for again", async () => {
+  const it = rig();
+  send(it, 2, Uint8Array.from(entry(4, 1n)));
+  const asked = it.balloon.statistics();
+  it.balloon.restore({ targetPages: 0, actualPages: 0 });
+  await assert.rejects(asked, { code: "UNSUPPORTED" });
+  const again = it.balloon.statistics();
+  send(it, 2, Uint8Array.from(entry(4, 2n)));
+  assert.deepEqual(await again, { freeBytes: 2 });
+});

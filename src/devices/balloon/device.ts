@@ -151,6 +151,7 @@ export class BalloonDevice implements VirtioDevice {
     this.#released.clear();
     this.#reportedBytes = 0;
     this.#statistics = undefined;
+    this.#refuseStatistics();
   }
 
   activate(session: VirtioSession): void {
@@ -163,8 +164,7 @@ export class BalloonDevice implements VirtioDevice {
     this.#inside.clear();
     this.#released.clear();
     this.#actualPages = 0;
-    this.#wanted?.reject(noStatistics());
-    this.#wanted = undefined;
+    this.#refuseStatistics();
   }
 
   writeConfig(offset: number, data: Uint8Array): void {
@@ -299,6 +299,12 @@ export class BalloonDevice implements VirtioDevice {
     queue.flush();
     this.#statistics = parseStatistics(bytes);
     this.#wanted?.resolve(this.#statistics);
+    this.#wanted = undefined;
+  }
+
+  /** Whoever waits for statistics waits in vain: the driver that was asked is gone, or has forgotten it. */
+  #refuseStatistics(): void {
+    this.#wanted?.reject(noStatistics());
     this.#wanted = undefined;
   }
 
