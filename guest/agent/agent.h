@@ -14,6 +14,7 @@
  *   group       the one of each command
  *   freeze      FREEZE and THAW
  *   identity    clock, entropy, names and ids: of SETUP, and RENEW
+ *   reclaim     RECLAIM
  *   exec, user  what a command's child does before it becomes the command
  *   files, tar_reader, tar_writer   what a file operation's child does
  *   tcp         CONNECT
@@ -176,6 +177,7 @@ struct child_body {
   int (*run)(struct stream *s, const void *context);
   const void *context;
   bool input, error_output, use_cgroup;
+  int file; /* one of ours that is its 0, where the host gives it no input; 0: none */
   bool complains; /* its error output is the agent's own */
   bool terminal;
   uint16_t columns, rows;
@@ -225,6 +227,10 @@ void open_boot_id(const char *path); /* a new file where nobody but us can reach
 void write_etc(const char *name, const char *text, mode_t mode);
 int start_renew(struct stream *s, struct reader *request); /* as start_exec */
 void renew_ended(struct stream *s);
+
+/* ---- reclaim */
+void open_reclaim(void); /* process 1 only, before the image is entered: its /proc is the guest's to mount over */
+int start_reclaim(struct stream *s, struct reader *request); /* as start_exec */
 
 /* ---- exec */
 int start_exec(struct stream *s, struct reader *request); /* 0, errno, or -1: malformed */

@@ -81,6 +81,7 @@ static void become_child(struct stream *s, const struct child_body *body, const 
   for (int fd = 0; fd < 3; fd++) {
     if (fd == 2 && body->complains) continue;
     int from = body->terminal ? ends->child[0] : ends->child[fd];
+    if (fd == 0 && body->file) from = body->file;
     if (dup2(from >= 0 ? from : agent.dev_null, fd) < 0) _exit(127);
   }
   if (body->terminal) ioctl(0, TIOCSCTTY, 0);

@@ -47,6 +47,7 @@ enum operation {
   OP_RENEW,
   OP_THAW,
   OP_ADOPT,
+  OP_RECLAIM,
 };
 
 enum outcome { OUTCOME_OK = 0, OUTCOME_FAILED = 1 };

@@ -268,6 +268,7 @@ void prepare_setup(void) {
   group_prepare();
   bring_up_loopback();
   tune_kernel();
+  open_reclaim();
   if ((prepared = make_scratch()) == 0) prepared = mount_in_dev();
 }
 

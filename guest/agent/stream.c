@@ -142,6 +142,8 @@ static void dispatch(struct stream *s) {
     return;
   } else if (s->operation == OP_RENEW) {
     error = start_renew(s, &request);
+  } else if (s->operation == OP_RECLAIM) {
+    error = start_reclaim(s, &request);
   } else if (s->operation == OP_EXEC) {
     error = start_exec(s, &request);
   } else {

@@ -76,6 +76,10 @@ export class AgentClient implements Agent {
     return this.#ask(systemAttempt("thaw the guest", encodeRequest.thaw()));
   }
 
+  reclaim(): Promise<void> {
+    return this.#ask(systemAttempt("drop the guest's caches", encodeRequest.reclaim()));
+  }
+
   readFile(path: string, range: { offset?: number; length?: number } = {}): AsyncIterable<Uint8Array> {
     return this.#download(() => fileAttempt(`read '${path}'`, encodeRequest.readFile(path, range)));
   }

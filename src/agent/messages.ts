@@ -137,6 +137,10 @@ export const encodeRequest = {
     if (!Number.isInteger(pid) || pid <= 0 || pid > 0xffff_ffff) throw unusable("process id", pid);
     return begin(Operation.ADOPT).u32(pid).finish();
   },
+
+  reclaim(): Uint8Array {
+    return begin(Operation.RECLAIM).finish();
+  },
 };
 
 /** Whether an EXEC request asks for a command that outlives its connection. */

@@ -65,6 +65,7 @@ export const Operation = {
   RENEW: 18,
   THAW: 19,
   ADOPT: 20,
+  RECLAIM: 21,
 } as const;
 export type Operation = (typeof Operation)[keyof typeof Operation];
 

@@ -33,6 +33,7 @@ const ownersOperations: ReadonlySet<number> = new Set([
   Operation.RENEW,
   Operation.THAW,
   Operation.ADOPT,
+  Operation.RECLAIM,
 ]);
 
 /** One client of a router: speaks the agent's side of the protocol, on streams of the shared link. */

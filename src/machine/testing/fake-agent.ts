@@ -64,6 +64,13 @@ export class FakeAgent implements Agent {
   readonly #onShutdown: () => void;
   readonly #lost: Deferred<Error> = deferred<Error>();
   readonly #running = new Set<FakeExec>();
+  #operations = 0;
+  /** Told how many operations are under way: commands, and the dropping of caches. */
+  onOperations: (underWay: number) => void = () => {};
+  /** How often it was asked to drop its caches. */
+  reclaims = 0;
+  /** What it does then. */
+  onReclaim: () => Promise<void> = async () => {};
 
   constructor(onShutdown: () => void) {
     this.#onShutdown = onShutdown;
@@ -80,10 +87,12 @@ export class FakeAgent implements Agent {
     const program = this.programs[request.argv[0] ?? ""];
     const exec = new FakeExec(request, program);
     this.#running.add(exec);
-    exec.exit.then(
-      () => this.#running.delete(exec),
-      () => this.#running.delete(exec),
-    );
+    this.#count(1);
+    const leave = (): void => {
+      this.#running.delete(exec);
+      this.#count(-1);
+    };
+    exec.exit.then(leave, leave);
     return exec;
   }
 
@@ -94,6 +103,21 @@ export class FakeAgent implements Agent {
   async freeze(): Promise<void> {}
   async renew(): Promise<void> {}
   async thaw(): Promise<void> {}
+
+  async reclaim(): Promise<void> {
+    this.reclaims++;
+    this.#count(1);
+    try {
+      await this.onReclaim();
+    } finally {
+      this.#count(-1);
+    }
+  }
+
+  #count(change: 1 | -1): void {
+    this.#operations += change;
+    this.onOperations(this.#operations);
+  }
 
   /** The connection breaks. */
   lose(): void {
