@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { deferred } from "../../streams/deferred.ts";
+import { settled } from "../testing/fake-clock.ts";
 import { PoolCore } from "./pool-core.ts";
 import type { PoolSettings } from "./pool-parts.ts";
-import { settled } from "./testing/fake-clock.ts";
 import { type FakeBehaviour, type FakeMachine, FakeMachines } from "./testing/fake-machines.ts";
 
 const defaults: PoolSettings = {

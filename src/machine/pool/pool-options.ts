@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import { longestTimerMs } from "../clock.ts";
 import { Machine } from "../machine.ts";
 import { resolveMachine } from "../machine-spec.ts";
 import { parseMemory } from "../memory-size.ts";
@@ -7,7 +8,6 @@ import type { MachineOptions } from "../types.ts";
 import { AdmissionGate } from "./admission-gate.ts";
 import { sharedMemoryGate, sharedStartGate } from "./host-limits.ts";
 import { type ReleaseAction, releaseActions } from "./lease.ts";
-import { longestTimerMs } from "./pool-clock.ts";
 import type { PoolSettings } from "./pool-parts.ts";
 
 /** How a pool keeps its machines. Everything has a default. */

@@ -1,6 +1,6 @@
+import type { Clock } from "../clock.ts";
 import type { AdmissionGate } from "./admission-gate.ts";
 import type { ReleaseAction } from "./lease.ts";
-import type { PoolClock } from "./pool-clock.ts";
 
 /** The numbers a pool goes by, every default filled in. */
 export interface PoolSettings {
@@ -26,7 +26,7 @@ export interface PoolParts<M extends object> {
   destroy(machine: M): Promise<void>;
   /** A handle on the machine for one lease; it is useless once revoked. */
   lend(machine: M): { readonly machine: M; revoke(): void };
-  readonly clock: PoolClock;
+  readonly clock: Clock;
   /** As `Math.random`. */
   readonly random: () => number;
   readonly starts: AdmissionGate;

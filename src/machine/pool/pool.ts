@@ -1,8 +1,8 @@
 import { SupermachineError } from "../../errors/supermachine-error.ts";
+import { hostClock } from "../clock.ts";
 import { lendMachine, type Machine } from "../machine.ts";
 import { describeExit } from "../machine-end.ts";
 import type { Lease } from "./lease.ts";
-import { hostClock } from "./pool-clock.ts";
 import { PoolCore } from "./pool-core.ts";
 import { type PoolOptions, resolvePool } from "./pool-options.ts";
 import type { PoolParts } from "./pool-parts.ts";

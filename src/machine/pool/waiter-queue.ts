@@ -1,4 +1,4 @@
-import type { PoolClock } from "./pool-clock.ts";
+import type { Clock } from "../clock.ts";
 
 /** When a waiter gives up, and with which error. */
 export interface WaitLimits {
@@ -16,11 +16,11 @@ interface Waiter<Value> {
 /** Those who wait for something, served in the order in which they came. Whoever gives up leaves no trace. */
 export class WaiterQueue<Value> {
   readonly #waiters = new Set<Waiter<Value>>();
-  readonly #clock: PoolClock;
+  readonly #clock: Clock;
   readonly #onLeave: () => void;
 
   /** @param onLeave Called after a waiter gave up: it wants nothing any more. */
-  constructor(clock: PoolClock, onLeave: () => void) {
+  constructor(clock: Clock, onLeave: () => void) {
     this.#clock = clock;
     this.#onLeave = onLeave;
   }

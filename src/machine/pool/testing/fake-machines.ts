@@ -1,7 +1,7 @@
 import { type Deferred, deferred } from "../../../streams/deferred.ts";
+import { FakeClock } from "../../testing/fake-clock.ts";
 import { AdmissionGate } from "../admission-gate.ts";
 import type { PoolParts } from "../pool-parts.ts";
-import { FakeClock } from "./fake-clock.ts";
 
 /** A machine without a guest. */
 export class FakeMachine {

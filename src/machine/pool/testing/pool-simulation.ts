@@ -1,7 +1,7 @@
 import { SupermachineError } from "../../../errors/supermachine-error.ts";
+import { settled } from "../../testing/fake-clock.ts";
 import type { Lease, ReleaseAction } from "../lease.ts";
 import { PoolCore } from "../pool-core.ts";
-import { settled } from "./fake-clock.ts";
 import { type FakeMachine, FakeMachines } from "./fake-machines.ts";
 
 export interface SimulationOptions {

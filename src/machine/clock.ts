@@ -1,5 +1,5 @@
-/** Time as the pool sees it, so that tests can turn it by hand. */
-export interface PoolClock {
+/** Time, so that tests can turn it by hand. */
+export interface Clock {
   /** Milliseconds since some fixed moment; never goes back. */
   now(): number;
   /** Calls back once after this long, unless the returned function is called first. */
@@ -7,7 +7,7 @@ export interface PoolClock {
 }
 
 /** The host's time. */
-export const hostClock: PoolClock = {
+export const hostClock: Clock = {
   now: () => performance.now(),
   timer: (ms, callback) => {
     const timer = setTimeout(callback, Math.min(Math.max(0, ms), longestTimerMs));

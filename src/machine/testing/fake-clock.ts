@@ -1,4 +1,4 @@
-import type { PoolClock } from "../pool-clock.ts";
+import type { Clock } from "../clock.ts";
 
 interface Timer {
   readonly at: number;
@@ -6,7 +6,7 @@ interface Timer {
 }
 
 /** A clock that stands still until it is turned. */
-export class FakeClock implements PoolClock {
+export class FakeClock implements Clock {
   readonly #timers = new Set<Timer>();
   #now = 0;
 
