@@ -178,6 +178,25 @@ test("everything under way fails with the reason that the connection is closed w
   await assert.rejects(client.stat("/"), reason);
 });
 
+test("a link tells how many operations are under way, until all have ended or it is lost", async () => {
+  const [host, guest] = transportPair();
+  const agent = new ScriptedAgent(guest);
+  const told: number[] = [];
+  const link = await AgentLink.connect(host, { onOperations: (underWay) => told.push(underWay) });
+  const client = new AgentClient(link);
+  assert.deepEqual(told, []);
+  const first = client.exec(request);
+  const second = client.exec(request);
+  const { stream } = await agent.next();
+  agent.send({ stream, type: FrameType.DONE, payload: exitedWith(0) });
+  await first.exit;
+  assert.deepEqual(told, [1, 2, 1]);
+  link.close(new Error("no more"));
+  await assert.rejects(second.exit);
+  assert.throws(() => client.exec(request));
+  assert.deepEqual(told, [1, 2, 1, 0]);
+});
+
 test("failures become the error codes of the API", async () => {
   const { client, agent } = await connected();
   const failing = async (kind: number, errno: number, detail: string) => {

@@ -20,6 +20,11 @@ export interface StreamListener {
   onLost(error: Error): void;
 }
 
+export interface AgentLinkOptions {
+  /** Told how many operations are under way, whenever that has changed. */
+  readonly onOperations?: ((underWay: number) => void) | undefined;
+}
+
 const nothing = new Uint8Array(0);
 
 /**
@@ -30,21 +35,23 @@ export class AgentLink {
   readonly #transport: AgentTransport;
   readonly #streams = new Map<number, LinkStream>();
   readonly #closed = deferred<Error>();
+  readonly #onOperations: (underWay: number) => void;
   #lost: Error | undefined;
   #lastId = 0;
 
   /** Resolves with the reason when the connection is gone. */
   readonly closed: Promise<Error> = this.#closed.promise;
 
-  private constructor(transport: AgentTransport) {
+  private constructor(transport: AgentTransport, { onOperations = () => {} }: AgentLinkOptions) {
     this.#transport = transport;
+    this.#onOperations = onOperations;
   }
 
   /**
    * Says hello and waits for the agent's answer. There is no time limit here: close the transport to give up, and
    * the promise rejects.
    */
-  static async connect(transport: AgentTransport): Promise<AgentLink> {
+  static async connect(transport: AgentTransport, options: AgentLinkOptions = {}): Promise<AgentLink> {
     const nonce = randomNonce();
     const scanner = new PreambleScanner(nonce);
     const incoming = transport.incoming[Symbol.asyncIterator]();
@@ -57,7 +64,7 @@ export class AgentLink {
         const found = scanner.push(next.value);
         if (found === undefined) continue;
         checkVersion(found.preamble);
-        const link = new AgentLink(transport);
+        const link = new AgentLink(transport, options);
         void link.#receive(incoming, found.rest);
         return link;
       }
@@ -95,6 +102,7 @@ export class AgentLink {
     while (this.#lastId === 0 || this.#streams.has(this.#lastId));
     const stream = new LinkStream(this.#lastId, listener, (frame) => this.#send(frame));
     this.#streams.set(stream.id, stream);
+    this.#onOperations(this.#streams.size);
     return stream;
   }
 
@@ -128,6 +136,7 @@ export class AgentLink {
     if (stream === undefined) throw violated("names a stream that is not open", frame);
     if (frame.type === FrameType.DONE) this.#streams.delete(frame.stream);
     stream.accept(frame);
+    if (frame.type === FrameType.DONE) this.#onOperations(this.#streams.size);
   }
 
   #lose(error: Error): Error {
@@ -137,6 +146,7 @@ export class AgentLink {
     this.#streams.clear();
     this.#transport.close();
     for (const stream of streams) stream.lose(error);
+    if (streams.length > 0) this.#onOperations(0);
     this.#closed.resolve(error);
     return error;
   }

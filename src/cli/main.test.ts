@@ -117,7 +117,7 @@ test("run passes its options on as the library wants them", async () => {
       ..."run -e A=1 -eB=2 -e HOME -e GONE -w /srv -u 1:2 -p 8080:80 -p [::1]:0:81 --name n --entrypoint /bin/x -h box".split(
         " ",
       ),
-      ..."-m 1g --cpus 3 --network none -l a=b -l c --platform linux/arm64 --pull never --engine qemu --kernel /k --no-snapshot -q".split(
+      ..."-m 1g --cpus 3 --network none -l a=b -l c --platform linux/arm64 --pull never --engine qemu --kernel /k --no-snapshot --reclaim-after never -q".split(
         " ",
       ),
       ..."alpine print hi --name 0".split(" "),
@@ -143,6 +143,7 @@ test("run passes its options on as the library wants them", async () => {
     network: "none",
     ports: ["8080:80", "[::1]:0:81"],
     labels: { a: "b", c: "" },
+    reclaimAfterMs: false,
     platform: "linux/arm64",
     pull: "never",
     engine: "qemu",
@@ -374,7 +375,7 @@ test("snapshot names what it makes, and prints the id", async () => {
 
 test("restore runs a command in a copy, as run does, and ends it", async () => {
   const argv =
-    "restore -e A=1 -w /srv -p 8080:80 --name n --network none -l a=b -h box ready print out err 7";
+    "restore -e A=1 -w /srv -p 8080:80 --name n --network none -l a=b -h box --reclaim-after 2.5 ready print out err 7";
   const { exitCode, stdout, stderr, calls } = await runFake(argv.split(" "));
   assert.deepEqual([exitCode, stdout, stderr], [7, "out", "err"]);
   assert.deepEqual(
@@ -392,6 +393,7 @@ test("restore runs a command in a copy, as run does, and ends it", async () => {
     network: "none",
     ports: ["8080:80"],
     labels: { a: "b" },
+    reclaimAfterMs: 2500,
   });
 });
 

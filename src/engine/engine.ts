@@ -121,6 +121,8 @@ export interface EngineMachine extends AsyncDisposable {
    * can. The guest gives what it can spare, when it can.
    */
   requestMemory?(mebibytes: number): void;
+  /** What the guest frees of its memory goes back to the host by itself; on engines that have it so. */
+  readonly takesFreedMemory?: boolean;
   /** How much of its memory the guest has given up, in MiB. */
   givenMemory?(): number;
   /**

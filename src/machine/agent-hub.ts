@@ -10,5 +10,8 @@ export interface AgentHub {
   close(reason?: Error): void;
 }
 
-/** Does the version check at the guest's end. Rejects when the stream is destroyed. */
-export type OpenAgent = (stream: Duplex) => Promise<AgentHub>;
+/**
+ * Does the version check at the guest's end. Rejects when the stream is destroyed. `onOperations` is told how many operations
+ * are under way, whoever has begun them, whenever that has changed.
+ */
+export type OpenAgent = (stream: Duplex, onOperations: (underWay: number) => void) => Promise<AgentHub>;

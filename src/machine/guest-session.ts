@@ -4,6 +4,7 @@ import type { EngineMachine } from "../engine/engine.ts";
 import type { AgentHub, OpenAgent } from "./agent-hub.ts";
 import type { BootLimit } from "./boot-limit.ts";
 import { freshIdentity } from "./guest-identity.ts";
+import { IdleMemory } from "./idle-memory.ts";
 import { within } from "./machine-end.ts";
 import type { MachineLog } from "./machine-log.ts";
 import { MainCommand } from "./main-command.ts";
@@ -18,13 +19,18 @@ interface SessionParts {
   readonly keeper: RecordKeeper;
 }
 
-/** What a monitor has inside its guest: the connection to the agent, and the main command. A reset begins anew. */
+/**
+ * What a monitor has inside its guest: the connection to the agent, the main command, and a watch on whether it is used. A
+ * reset begins anew.
+ */
 export class GuestSession {
   readonly #job: MonitorJob;
   readonly #parts: SessionParts;
   #hub: AgentHub | undefined;
   #main: MainCommand | undefined;
   #mainExit: ExecExit | undefined;
+  #operations = 0;
+  #idleMemory: IdleMemory | undefined;
 
   constructor(job: MonitorJob, parts: SessionParts) {
     this.#job = job;
@@ -52,7 +58,7 @@ export class GuestSession {
     const { config, defaults } = this.#job.record;
     let phaseStart = performance.now();
     const stream = await limit.race(guest.agent);
-    const hub = await limit.race(openAgent(stream));
+    const hub = await limit.race(openAgent(stream, (underWay) => this.#watchUse(underWay)));
     phaseStart = keeper.addTiming("agent", phaseStart);
     const isSetUp = guest.origin === "snapshot";
     await limit.race(
@@ -68,6 +74,21 @@ export class GuestSession {
       await limit.race(this.#startMain(hub.agent, argv));
       guest.answered?.("command");
     }
+    this.#idleMemory = this.#watchIdleMemory(hub.agent);
+    this.#watchUse(this.#operations);
+    // What it has done so far may have left something; a machine without one has done nothing.
+    if (this.#main !== undefined) this.use()[Symbol.dispose]();
+  }
+
+  /** The guest is in use until this is disposed. */
+  use(): Disposable {
+    return this.#idleMemory?.hold() ?? { [Symbol.dispose]: () => {} };
+  }
+
+  /** To be called when the guest is gone. */
+  end(): void {
+    this.#idleMemory?.[Symbol.dispose]();
+    this.#hub?.close();
   }
 
   /** Calls back when the main command has ended. */
@@ -87,6 +108,8 @@ export class GuestSession {
   /** Ends all that is under way in a guest that was reset. */
   breakOff(reason: Error): void {
     this.#main = undefined;
+    this.#idleMemory?.[Symbol.dispose]();
+    this.#idleMemory = undefined;
     this.#hub?.close(reason);
   }
 
@@ -109,6 +132,19 @@ export class GuestSession {
       defaults: record.defaults,
       ...(main === undefined ? {} : { main: { argv: main.argv, pid: await main.pid } }),
     };
+  }
+
+  /** Undefined where the machine's options say no, and where the host would have nothing of it. */
+  #watchIdleMemory(agent: Agent): IdleMemory | undefined {
+    const { reclaimAfterMs } = this.#job.record.config;
+    if (reclaimAfterMs === false || this.#parts.guest.takesFreedMemory !== true) return undefined;
+    return new IdleMemory(agent, { afterMs: reclaimAfterMs });
+  }
+
+  /** The main command is no use that anybody makes of the machine. */
+  #watchUse(underWay: number): void {
+    this.#operations = underWay;
+    this.#idleMemory?.operations(this.#main === undefined ? underWay : underWay - 1);
   }
 
   #setupRequest(): Parameters<Agent["setup"]>[0] {

@@ -26,6 +26,8 @@ test("resolveMachine() fills in every default and freezes the result", () => {
     [config.memoryMiB, config.cpus, config.network, config.pull, config.engine, config.detached],
     [512, 2, "user", "missing", "auto", false],
   );
+  assert.equal(config.reclaimAfterMs, 15_000);
+  assert.equal(resolveMachine("alpine", { reclaimAfterMs: false }, host).reclaimAfterMs, false);
   assert.ok(Object.isFrozen(config));
   assert.equal(resolveMachine("alpine", {}, { cpus: 1 }).cpus, 1);
   assert.doesNotThrow(() => structuredClone(config));
@@ -47,6 +49,9 @@ test("resolveMachine() names the option that is wrong", () => {
     [{ ports: ["x"] }, /published port 'x'/],
     [{ command: "ls -l" }, /'command' is "ls -l", where Array is expected/],
     [{ bootTimeoutMs: 0 }, /'bootTimeoutMs'/],
+    [{ reclaimAfterMs: 0 }, /'reclaimAfterMs' must be 1 to 86400000 milliseconds, or false/],
+    [{ reclaimAfterMs: Number.NaN }, /'reclaimAfterMs'/],
+    [{ reclaimAfterMs: true }, /'reclaimAfterMs' is true/],
   ];
   for (const [options, message] of wrong)
     assert.match(

@@ -10,6 +10,9 @@ const defaultMemoryMiB = 512;
 /** What the guest kernels are built for, and no monitor here has been tried with more. */
 const mostCpus = 64;
 const longestBootMs = 3_600_000;
+/** Long enough for what somebody does next, most of the time, to find its caches. */
+const defaultReclaimAfterMs = 15_000;
+const longestReclaimAfterMs = 86_400_000;
 
 /** What the defaults depend on. */
 export interface HostFacts {
@@ -49,6 +52,7 @@ export function resolveMachine(image: string, options: MachineOptions, host: Hos
     remove: given.remove ?? false,
     labels: Object.freeze(given.labels ?? {}),
     bootTimeoutMs: given.bootTimeoutMs,
+    reclaimAfterMs: given.reclaimAfterMs ?? defaultReclaimAfterMs,
   });
 }
 
@@ -116,6 +120,18 @@ const schema = v.strictObject({
       v.number(),
       v.check((ms) => ms >= 1 && ms <= longestBootMs, `must be 1 to ${longestBootMs} milliseconds`),
     ),
+  ),
+  reclaimAfterMs: v.optional(
+    v.union([
+      v.literal(false),
+      v.pipe(
+        v.number(),
+        v.check(
+          (ms) => ms >= 1 && ms <= longestReclaimAfterMs,
+          `must be 1 to ${longestReclaimAfterMs} milliseconds, or false`,
+        ),
+      ),
+    ]),
   ),
   home: v.optional(text),
   onProgress: v.optional(v.function()),

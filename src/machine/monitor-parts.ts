@@ -8,8 +8,8 @@ import type { CreationParts } from "./creation-parts.ts";
 /** What a running machine needs; a detached monitor's process loads nothing else. */
 export const monitorParts: Pick<CreationParts, "engines" | "openAgent"> = {
   engines,
-  openAgent: async (stream) => {
-    const link = await AgentLink.connect(duplexTransport(stream));
+  openAgent: async (stream, onOperations) => {
+    const link = await AgentLink.connect(duplexTransport(stream), { onOperations });
     const router = new AgentRouter(link);
     return {
       agent: new AgentClient(link),

@@ -209,6 +209,7 @@ export class Monitor {
     using limit = new BootLimit(guest, { timeoutMs: this.#job.bootTimeoutMs });
     await limit.race(
       this.#exclusively(async () => {
+        using _ = this.#session.use();
         await guest.reset?.();
         this.#resetError = new SupermachineError(
           "MACHINE_EXITED",
@@ -233,9 +234,11 @@ export class Monitor {
   async snapshot(options: CaptureOptions): Promise<string> {
     const guest = this.#guest;
     if (guest.capture === undefined) throw engineCannot(this.info, "make snapshots of");
-    return await this.#exclusively(async () =>
-      captureFrozen({ guest, agent: this.agent() }, { ...options, saved: await this.#session.saved() }),
-    );
+    return await this.#exclusively(async () => {
+      using _ = this.#session.use();
+      const saved = await this.#session.saved();
+      return await captureFrozen({ guest, agent: this.agent() }, { ...options, saved });
+    });
   }
 
   /** See `Machine.limitMemory`; resolves with what the guest has left. */
@@ -254,7 +257,7 @@ export class Monitor {
 
   async #finish(engineExit: EngineExit): Promise<MachineExit> {
     const exit = this.#stop.exitOf(engineExit);
-    this.#session.hub?.close();
+    this.#session.end();
     await Promise.all(this.#forwards.map((forward) => forward.close()));
     // Its output has arrived, or never will: the connection is closed.
     await this.#session.main?.ended.catch(() => {});

@@ -108,8 +108,8 @@ test("a copy without a main command can be given one; one that goes on cannot be
 test("of two resets at once, the second closes the connection that the first has opened", async () => {
   using rig = new Rig();
   const open = new Set<AgentHub>();
-  const openAgent: OpenAgent = async (stream) => {
-    const hub = await rig.parts.openAgent(stream);
+  const openAgent: OpenAgent = async (stream, onOperations) => {
+    const hub = await rig.parts.openAgent(stream, onOperations);
     open.add(hub);
     return { ...hub, close: (reason) => open.delete(hub) && hub.close(reason) };
   };
@@ -122,8 +122,8 @@ test("of two resets at once, the second closes the connection that the first has
 
 test("a snapshot that waits for a reset speaks to the agent that is there afterwards", async () => {
   using rig = new Rig();
-  const openAgent: OpenAgent = async (stream) => {
-    const { agent, ...hub } = await rig.parts.openAgent(stream);
+  const openAgent: OpenAgent = async (stream, onOperations) => {
+    const { agent, ...hub } = await rig.parts.openAgent(stream, onOperations);
     let isClosed = false;
     const freeze = async () => assert.equal(isClosed, false);
     const close = (reason?: Error) => {

@@ -6,7 +6,7 @@ import type { MachineLink } from "./machine-link.ts";
 import { sharedStartGate } from "./pool/host-limits.ts";
 import { restoreMachine } from "./restore-machine.ts";
 import { inspectIn } from "./snapshot.ts";
-import type { ForkOptions, SnapshotInfo, SnapshotOptions } from "./types.ts";
+import type { ForkOptions, RestoreOptions, SnapshotInfo, SnapshotOptions } from "./types.ts";
 
 /** More would only wait for one another. */
 const maxForks = 256;
@@ -32,10 +32,16 @@ export async function forkMachine(
   parts: CreationParts,
 ): Promise<MachineLink[]> {
   checkFork(count, names);
-  const { network } = await link.info();
+  const { network, reclaimAfterMs } = await link.info();
   const store = new SnapshotStore(new Home(link.home));
   const snapshot = await link.snapshot({ kind: "fork", labels: {} });
-  const options = { snapshot, home: link.home, network, detached };
+  const options: RestoreOptions = {
+    snapshot,
+    home: link.home,
+    network,
+    detached,
+    reclaimAfterMs: reclaimAfterMs ?? false,
+  };
   const started = await keeping(store, snapshot, () =>
     Promise.allSettled(
       Array.from({ length: count }, (_, index) =>

@@ -110,6 +110,7 @@ async function addRecord(registry: MachineRegistry, plan: MachinePlan): Promise<
         kernel: plan.kernel.release,
         cpus: config.cpus,
         memoryMiB: config.memoryMiB,
+        ...(config.reclaimAfterMs === false ? {} : { reclaimAfterMs: config.reclaimAfterMs }),
         network: config.network,
         ports: config.ports,
         labels: config.labels,

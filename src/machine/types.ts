@@ -65,6 +65,12 @@ export interface MachineOptions {
   labels?: Readonly<Record<string, string>> | undefined;
   /** How long the guest may take from its start until its agent answers. Default 60,000; 180,000 in software emulation. */
   bootTimeoutMs?: number | undefined;
+  /**
+   * How long nobody may have used the machine before its guest is made to drop its caches, whose memory then is the host's
+   * again; in milliseconds, from 1 to 86,400,000, once each time that it becomes idle. Commands, files and connections to
+   * its ports are use; the main command is none. False: never. On the engine `vmm`. Default 15,000.
+   */
+  reclaimAfterMs?: number | false | undefined;
   /** Where everything is kept. Default: `$SUPERMACHINE_HOME` or `~/.supermachine`. */
   home?: string | undefined;
   /** Told about downloads and conversions. */
@@ -170,6 +176,7 @@ export interface MachineConfig {
   readonly remove: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly bootTimeoutMs: number | undefined;
+  readonly reclaimAfterMs: number | false;
 }
 
 /**
@@ -218,6 +225,8 @@ export interface MachineInfo {
   readonly kernel: string;
   readonly cpus: number;
   readonly memoryMiB: number;
+  /** How long it is idle before its guest drops its caches; absent: it never has to. */
+  readonly reclaimAfterMs?: number;
   readonly network: "user" | "none";
   /** As really bound. */
   readonly ports: readonly PublishedPort[];

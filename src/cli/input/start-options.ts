@@ -8,6 +8,7 @@ import {
   guestCommandOptions,
   labelsOf,
   networkOption,
+  numberOf,
 } from "./machine-options.ts";
 
 /** What can be said about every machine that is started, whatever it is made from. */
@@ -23,6 +24,7 @@ export interface StartOptions extends EnvironmentOptions {
   hostname?: string;
   network?: "user" | "none";
   label?: string[];
+  reclaimAfter?: string;
   quiet?: true;
   timings?: true;
 }
@@ -43,6 +45,10 @@ export function startOptions(command: Command): Command {
     .option("-h, --hostname <name>", "host name in the guest")
     .addOption(networkOption)
     .addOption(listOption("-l, --label <KEY=VALUE>", "attach a label to the machine"))
+    .option(
+      "--reclaim-after <seconds>",
+      "have the guest drop its caches when nobody has used the machine for so long, or 'never' (default: 15)",
+    )
     .option("-q, --quiet", "no progress and no warnings")
     .option("--timings", "print how long each step took, on standard error");
 }
@@ -61,5 +67,12 @@ export function startedMachine(
     network: options.network,
     ports: options.publish,
     labels: labelsOf(options.label),
+    reclaimAfterMs: reclaimAfterOf(options.reclaimAfter),
   };
+}
+
+function reclaimAfterOf(text: string | undefined): number | false | undefined {
+  if (text === undefined) return undefined;
+  const rule = { option: "--reclaim-after", integer: false, minimum: 0.001, maximum: 86_400 };
+  return text === "never" ? false : numberOf(text, rule) * 1000;
 }

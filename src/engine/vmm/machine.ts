@@ -84,6 +84,8 @@ export class VmmMachine implements EngineMachine {
   readonly exited: Promise<EngineExit>;
   readonly pid: number = process.pid;
   readonly vsockSocket: string;
+  /** Its balloon takes the guest's reports of free pages. */
+  readonly takesFreedMemory: boolean = true;
   readonly #console: ConsoleLog = new ConsoleLog();
   readonly #built: BuiltMachine;
   readonly #threads: readonly VcpuThread[];

@@ -21,6 +21,8 @@ import { FakeAgent } from "./fake-agent.ts";
 export interface FakeEngineOptions {
   /** Its machines make snapshots, of the same few bytes of memory each, and can be reset, which does nothing. */
   snapshots?: boolean;
+  /** What its guests free goes back to the host. */
+  takesFreedMemory?: boolean;
   support?: Partial<EngineSupport>;
   /** The agent never answers. */
   silent?: boolean;
@@ -65,13 +67,17 @@ export class FakeEngine implements Engine {
   }
 
   /** Stands for the version check with a real agent. */
-  readonly openAgent = async (stream: unknown): Promise<AgentHub> => {
+  readonly openAgent = async (
+    stream: unknown,
+    onOperations: (underWay: number) => void,
+  ): Promise<AgentHub> => {
     const guest = this.guests.find((candidate) => candidate.stream === stream);
     if (guest === undefined) throw new Error("This stream belongs to no fake guest");
     if (this.#options.diesAtBoot === true) {
       setTimeout(() => guest.end({ kind: "failed", detail: "no such luck", console: [] }), 5);
       throw new SupermachineError("MACHINE_EXITED", "The connection to the guest agent ended");
     }
+    guest.agentDouble.onOperations = onOperations;
     return {
       agent: guest.agentDouble,
       attach: (transport) => transport.close(),
@@ -96,11 +102,13 @@ export class FakeGuest implements EngineMachine {
   readonly exited: Promise<EngineExit>;
   readonly capture?: (request: CaptureRequest) => Promise<string>;
   readonly reset?: () => Promise<void>;
+  readonly takesFreedMemory: boolean;
   readonly #exit = deferred<EngineExit>();
 
   constructor(config: EngineConfig, options: FakeEngineOptions) {
     this.config = config;
     this.origin = config.origin.kind === "snapshot" ? "snapshot" : "boot";
+    this.takesFreedMemory = options.takesFreedMemory ?? false;
     this.exited = this.#exit.promise;
     this.agentDouble = new FakeAgent(() => {
       if (options.ignoresShutdown !== true) this.end({ kind: "powered-off" });
