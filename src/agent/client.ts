@@ -76,8 +76,8 @@ export class AgentClient implements Agent {
     return this.#ask(systemAttempt("thaw the guest", encodeRequest.thaw()));
   }
 
-  reclaim(): Promise<void> {
-    return this.#ask(systemAttempt("drop the guest's caches", encodeRequest.reclaim()));
+  reclaim(leastMiB: number): Promise<void> {
+    return this.#ask(systemAttempt("drop the guest's caches", encodeRequest.reclaim(leastMiB)));
   }
 
   readFile(path: string, range: { offset?: number; length?: number } = {}): AsyncIterable<Uint8Array> {

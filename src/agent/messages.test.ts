@@ -51,7 +51,7 @@ test("RENEW is the identity of SETUP", () => {
   reader.end();
 });
 
-test("FREEZE, THAW, ADOPT and RECLAIM are their operation and a number, if that", () => {
+test("FREEZE, THAW, ADOPT and RECLAIM are their operation and a number, if any", () => {
   assert.deepEqual([...encodeRequest.freeze({ timeoutMs: 258.5 })], [17, 3, 1, 0, 0]);
   assert.deepEqual(
     [...encodeRequest.freeze({ timeoutMs: Number.POSITIVE_INFINITY })].slice(1),
@@ -59,7 +59,7 @@ test("FREEZE, THAW, ADOPT and RECLAIM are their operation and a number, if that"
   );
   assert.deepEqual([...encodeRequest.thaw()], [19]);
   assert.deepEqual([...encodeRequest.adopt(0x01020304)], [20, 4, 3, 2, 1]);
-  assert.deepEqual([...encodeRequest.reclaim()], [21]);
+  assert.deepEqual([...encodeRequest.reclaim(32)], [21, 32, 0, 0, 0]);
 });
 
 test("what the agent would refuse is not sent", () => {

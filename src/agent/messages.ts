@@ -138,8 +138,8 @@ export const encodeRequest = {
     return begin(Operation.ADOPT).u32(pid).finish();
   },
 
-  reclaim(): Uint8Array {
-    return begin(Operation.RECLAIM).finish();
+  reclaim(leastMiB: number): Uint8Array {
+    return begin(Operation.RECLAIM).u32(leastMiB).finish();
   },
 };
 

@@ -151,8 +151,8 @@ export interface Agent {
   renew(identity: GuestIdentity): Promise<void>;
   /** Lets the guest go on as what it was. */
   thaw(): Promise<void>;
-  /** Has the guest's kernel drop what it has cached and can read again. */
-  reclaim(): Promise<void>;
+  /** Has the guest's kernel drop what it has cached and can read again, if that is at least so many MiB. */
+  reclaim(leastMiB: number): Promise<void>;
   readFile(path: string, range?: { offset?: number; length?: number }): AsyncIterable<Uint8Array>;
   /** Replaces or creates the file, atomically as seen by readers where the file system allows it. */
   writeFile(

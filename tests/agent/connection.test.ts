@@ -181,7 +181,7 @@ test("a router's client cannot ask what is the owner's, nor leave a command behi
     renew: (agent) => agent.renew(identity),
     thaw: (agent) => agent.thaw(),
     adopt: (agent) => agent.adopt(1).exit,
-    reclaim: (agent) => agent.reclaim(),
+    reclaim: (agent) => agent.reclaim(1),
     "parked exec": (agent) => agent.exec(request(["true"], { parked: true })).exit,
   };
   for (const [what, ask] of Object.entries(refused))

@@ -32,11 +32,11 @@ test("a guest drops its caches, frozen as well, whatever it has mounted over /pr
     assert.ok((await cachedKiB()) >= 500, "nothing is cached");
   };
   await fill();
-  await agent.reclaim();
+  await agent.reclaim(1);
   assert.ok((await cachedKiB()) < 500);
   await fill();
   await agent.freeze({ timeoutMs: 10_000 });
-  await agent.reclaim();
+  await agent.reclaim(1);
   await agent.thaw();
   assert.ok((await cachedKiB()) < 500);
 });
