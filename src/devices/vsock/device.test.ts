@@ -12,6 +12,8 @@ const { VIRTIO_VSOCK_OP_REQUEST: REQUEST, VIRTIO_VSOCK_OP_RESPONSE: RESPONSE, VI
 const { VIRTIO_VSOCK_OP_SHUTDOWN: SHUTDOWN, VIRTIO_VSOCK_OP_RW: RW } = p;
 const { VIRTIO_VSOCK_OP_CREDIT_UPDATE: UPDATE, VIRTIO_VSOCK_OP_CREDIT_REQUEST: ASK } = p;
 
+const TX = 1;
+
 interface Setup {
   readonly device: VsockDevice;
   readonly guest: GuestSockets;
@@ -444,4 +446,66 @@ test("listening twice on a port, or on one that does not exist, is refused", () 
   assert.throws(() => device.listen(80, () => {}), RangeError);
   assert.throws(() => device.listen(FIRST_LOCAL_PORT, () => {}), RangeError);
   assert.throws(() => device.listen(-1, () => {}), RangeError);
+});
+
+/** A device whose moments pass when the test says so. */
+function lingering(): Setup & { moment(): void; readonly waiting: number; interrupts(): number } {
+  const tasks = new Set<() => void>();
+  const later = (task: () => void): (() => void) => {
+    tasks.add(task);
+    return () => void tasks.delete(task);
+  };
+  const device = new VsockDevice({ guestCid, later });
+  // Without event indices every interrupt is wanted.
+  const guest = new GuestSockets(device, { features: 0n });
+  device.listen(80, () => {});
+  guest.offer(20);
+  return {
+    device,
+    guest,
+    moment: () => {
+      for (const task of [...tasks]) task();
+    },
+    get waiting() {
+      return tasks.size;
+    },
+    interrupts: () => guest.rig.interrupts(),
+  };
+}
+
+test("what the guest sent it knows to be taken a moment later, with one interrupt", () => {
+  const it = lingering();
+  it.guest.send({ op: REQUEST, bufAlloc: 65_536 });
+  assert.deepEqual(it.guest.receivedOps(), [RESPONSE]);
+  assert.equal(it.guest.rig.driver.collect(TX).length, 1, "with a packet of ours at once");
+  assert.equal(it.waiting, 0);
+  const before = it.interrupts();
+  for (const byte of [1, 2, 3]) it.guest.send({ payload: Uint8Array.of(byte) });
+  assert.deepEqual(it.guest.rig.driver.collect(TX), []);
+  assert.equal(it.interrupts(), before);
+  it.moment();
+  assert.equal(it.guest.rig.driver.collect(TX).length, 3);
+  assert.equal(it.interrupts(), before + 1);
+});
+
+test("a guest that sends much is told before its queue is full", () => {
+  const it = lingering();
+  it.guest.send({ op: REQUEST, bufAlloc: 65_536 });
+  it.guest.rig.driver.collect(TX);
+  for (let sent = 0; sent < 4; sent++) it.guest.send({ payload: Uint8Array.of(sent) });
+  assert.equal(it.guest.rig.driver.collect(TX).length, 4, "a sixteenth of 64");
+  assert.equal(it.waiting, 0);
+});
+
+test("a device that is to be saved tells first, and one that is reset forgets", async () => {
+  const it = lingering();
+  it.guest.send({ op: REQUEST, bufAlloc: 65_536 });
+  it.guest.rig.driver.collect(TX);
+  it.guest.send({ payload: Uint8Array.of(1) });
+  await it.device.settled();
+  assert.equal(it.guest.rig.driver.collect(TX).length, 1);
+  it.guest.send({ payload: Uint8Array.of(2) });
+  assert.equal(it.waiting, 1);
+  it.device.deactivate();
+  assert.equal(it.waiting, 0);
 });

@@ -19,6 +19,12 @@ export interface VsockDeviceOptions {
   readonly maxConnections?: number;
   /** Bytes of each connection that may wait for their reader on the host. Default 256 KiB. */
   readonly bufferBytes?: number;
+  /**
+   * Calls a task a moment later, unless what is returned is called first. The guest need not know for so long that what it sent
+   * was taken: it is told with the next packet that it gets, or when many are taken, which spares it an interrupt for each.
+   * Without it, the guest is told at once.
+   */
+  readonly later?: (task: () => void) => () => void;
   /** A saved device's, to go on with. */
   readonly state?: VsockState;
 }
@@ -37,6 +43,9 @@ const RX = 0;
 const TX = 1;
 const EVENT = 2;
 const VIRTIO_VSOCK_F_STREAM: bigint = 1n << 0n;
+
+/** At most this part of the transmit queue is taken without the guest's knowledge, so that it never waits for room. */
+const untoldPart = 16;
 
 /** Packets taken from the guest in one turn, so that it cannot keep the event loop for itself. */
 const packetsPerTurn = 512;
@@ -65,6 +74,10 @@ export class VsockDevice implements VirtioDevice {
   readonly #reader: PacketReader;
   readonly #outbox: Outbox;
   readonly #transportReset = new TransportReset();
+  readonly #later: VsockDeviceOptions["later"];
+  /** Packets that the guest does not know to be taken, and how not to tell it a moment later. */
+  #untold = 0;
+  #cancelTelling: (() => void) | undefined;
   #session: VirtioSession | undefined;
   #transmitStopped = false;
   /** Packets are being taken or written: what comes up meanwhile is sent afterwards, together. */
@@ -73,7 +86,14 @@ export class VsockDevice implements VirtioDevice {
   #dropped = 0;
   #refused = 0;
 
-  constructor({ guestCid, maxConnections = 512, bufferBytes = 256 * 1024, state }: VsockDeviceOptions) {
+  constructor({
+    guestCid,
+    maxConnections = 512,
+    bufferBytes = 256 * 1024,
+    later,
+    state,
+  }: VsockDeviceOptions) {
+    this.#later = later;
     this.config = vsockConfig(guestCid);
     this.#reader = new PacketReader(guestCid);
     this.#outbox = new Outbox(guestCid, this.#transportReset);
@@ -137,12 +157,17 @@ export class VsockDevice implements VirtioDevice {
 
   /** The machine is over: so are its connections, and there will be no new ones. */
   close(): void {
+    this.#forgetTaken();
     this.#sockets.close();
     this.#loseConnections("the machine has ended");
   }
 
   save(): VsockState {
     return { nextLocalPort: this.#sockets.nextLocalPort };
+  }
+
+  async settled(): Promise<void> {
+    this.#tellTaken();
   }
 
   activate(session: VirtioSession): void {
@@ -152,6 +177,7 @@ export class VsockDevice implements VirtioDevice {
 
   deactivate(): void {
     this.#session = undefined;
+    this.#forgetTaken();
     this.#transportReset.forget();
     this.#transmitStopped = false;
     this.#loseConnections("the guest's driver went away");
@@ -183,13 +209,26 @@ export class VsockDevice implements VirtioDevice {
         if (chain === undefined) break;
         this.#accept(chain);
         queue.complete(chain, 0);
+        this.#untold++;
       }
     } finally {
       this.#isBusy = false;
     }
-    queue.flush();
+    if (this.#later === undefined || this.#untold * untoldPart >= queue.size) this.#tellTaken();
+    else if (this.#untold > 0) this.#cancelTelling ??= this.#later(() => this.#tellTaken());
     if (this.#outbox.isFull) this.#transmitStopped = true;
     else if (left === 0) this.#session?.again(TX);
+  }
+
+  #tellTaken(): void {
+    this.#forgetTaken();
+    this.#session?.queue(TX)?.flush();
+  }
+
+  #forgetTaken(): void {
+    this.#cancelTelling?.();
+    this.#cancelTelling = undefined;
+    this.#untold = 0;
   }
 
   #accept(chain: DescriptorChain): void {
@@ -251,6 +290,8 @@ export class VsockDevice implements VirtioDevice {
     } finally {
       this.#isBusy = false;
     }
+    // One interrupt for both.
+    if (left < packetsPerTurn) this.#tellTaken();
     queue.flush();
     if (left === 0) this.#session?.again(RX);
   }

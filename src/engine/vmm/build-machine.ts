@@ -72,6 +72,14 @@ export type VmmConfig = Omit<EngineConfig, "rootfs"> & {
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
 
+/** In ms. Between two packets of a command less time passes, most of the time. */
+const moment = 20;
+
+function later(task: () => void): () => void {
+  const timer = setTimeout(task, moment);
+  return () => clearTimeout(timer);
+}
+
 /** The recipe from a configuration and a state to a machine that goes on where the saved one stood. What fails undoes what was done. */
 export function restoreMachine(
   config: VmmConfig,
@@ -144,7 +152,7 @@ export function assemble(config: VmmConfig, { watch, undo, clock, source }: Asse
   if (source !== undefined) mapSavedRam(source.memory, ram, { singly: source.workingSet === "sought" });
   clock.mark("map memory");
 
-  const vsock = new VsockDevice({ guestCid, ...(source && { state: source.state.vsock }) });
+  const vsock = new VsockDevice({ guestCid, later, ...(source && { state: source.state.vsock }) });
   const balloon = new BalloonDevice({
     ram: ramRegions(memoryBytes),
     release: (start, length) => releaseMemory(shell, { start, length }),
