@@ -170,8 +170,11 @@ class WatchedWriter extends SnapshotWriter {
     this.copied.addAll(candidates);
     const isFirst = this.passes.push(candidates.count) === 1;
     const copying = super.copyMemory(content, options);
-    if (isFirst) await Promise.all([copying, this.#hooks.duringFirstPass?.()]);
+    const during = isFirst ? this.#hooks.duringFirstPass?.() : undefined;
+    // As the one who copies does: nothing is left under way.
+    await Promise.allSettled([copying, during]);
     await copying;
+    await during;
     if (isFirst) await this.#hooks.afterFirstPass?.();
   }
 

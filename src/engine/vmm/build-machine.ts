@@ -2,7 +2,7 @@ import { randomFillSync } from "node:crypto";
 import { join } from "node:path";
 import { MADV_DONTNEED } from "../../abi/linux.x64.generated.ts";
 import type { X64EntryState } from "../../arch/x64/entry-state.ts";
-import { pmemStart, ramRegions } from "../../arch/x64/layout.ts";
+import { ramRegions } from "../../arch/x64/layout.ts";
 import { BalloonDevice } from "../../devices/balloon/device.ts";
 import { PmemDevice } from "../../devices/pmem/device.ts";
 import { RngDevice } from "../../devices/rng/device.ts";
@@ -20,7 +20,7 @@ import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
 import type { RamSlot } from "./machine-shell.ts";
 import type { MachineState } from "./machine-state.ts";
-import { mapEmptyRoot, mapRootImage } from "./root-image.ts";
+import { putRootImage, rootRegionLengthOf } from "./root-image.ts";
 import { mapSavedRam } from "./saved-ram.ts";
 import { spareShells } from "./spare-shells.ts";
 import { VirtioSlots } from "./virtio-slots.ts";
@@ -141,20 +141,18 @@ function bringInKnown(parts: MachineParts, { workingSet }: SavedState): void {
 
 /** Everything that a machine has, whatever it begins with; undone by `undo`. */
 export function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): MachineParts {
-  const { memoryMiB, rootfs } = config;
-  const memoryBytes = memoryMiB * MiB;
-  // Before the VM, which ends first and takes all of its memory slots with it.
-  const root = undo.use(typeof rootfs === "string" ? mapRootImage(rootfs) : mapEmptyRoot(rootfs.emptyLength));
-  clock.mark("map image");
-  const shell = undo.use(spareShells.take(config));
-  const { vm, ram, vcpus, serialLine } = shell;
+  const { cpus, memoryMiB, rootfs } = config;
+  const rootLength = typeof rootfs === "string" ? rootRegionLengthOf(rootfs) : rootfs.emptyLength;
+  const shell = undo.use(spareShells.take({ cpus, memoryMiB, rootLength }));
+  const { vm, ram, root, vcpus, serialLine } = shell;
   clock.mark("make VM");
   if (source !== undefined) mapSavedRam(source.memory, ram, { singly: source.workingSet === "sought" });
+  if (typeof rootfs === "string") putRootImage(rootfs, root.mapping);
   clock.mark("map memory");
 
   const vsock = new VsockDevice({ guestCid, later, ...(source && { state: source.state.vsock }) });
   const balloon = new BalloonDevice({
-    ram: ramRegions(memoryBytes),
+    ram: ramRegions(memoryMiB * MiB),
     release: (start, length) => releaseMemory(shell, { start, length }),
     ...(source && { state: source.state.balloon }),
   });
@@ -163,9 +161,7 @@ export function assemble(config: VmmConfig, { watch, undo, clock, source }: Asse
   slots.plug(vsock);
   slots.plug(new RngDevice({ fill: (bytes) => void randomFillSync(bytes) }));
   slots.plug(balloon);
-  const start = pmemStart(memoryBytes);
-  vm.addMemory(gpa(start), root, { readOnly: true });
-  slots.plug(new PmemDevice({ start, length: root.length }));
+  slots.plug(new PmemDevice({ start: root.start, length: root.mapping.length }));
   undo.defer(() => vsock.close());
   const vsockSocket = join(config.directory, vsockSocketName);
   undo.use(new VsockSocket(vsockSocket, vsock));

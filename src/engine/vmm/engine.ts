@@ -5,6 +5,7 @@ import { PhaseClock } from "../phase-clock.ts";
 import { hypervisor } from "./hypervisor.ts";
 import { rememberUsable } from "./remember-usable-kvm.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
+import { rootRegionLengthOf } from "./root-image.ts";
 import { spareShells } from "./spare-shells.ts";
 import { useTemplate } from "./template.ts";
 import { thisHost } from "./this-host.ts";
@@ -48,7 +49,8 @@ export const vmmEngine: Engine = {
   unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),
 
   async start(config: EngineConfig): Promise<EngineMachine> {
-    spareShells.expectMore(config);
+    const { cpus, memoryMiB, rootfs } = config;
+    spareShells.expectMore({ cpus, memoryMiB, rootLength: rootRegionLengthOf(rootfs) });
     const clock = new PhaseClock();
     const { origin } = config;
     if (origin.kind === "boot") {

@@ -1,5 +1,6 @@
 import {
   COM1_GSI,
+  pmemStart,
   ramRegions,
   VIRTIO_GSI_START,
   VIRTIO_MMIO_START,
@@ -14,8 +15,9 @@ import type { RamRegion } from "../../snapshot/host/memory-regions.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../../virtio/constants.ts";
 import { hypervisor } from "./hypervisor.ts";
+import { mapEmptyRoot } from "./root-image.ts";
 
-/** A piece of guest RAM, and the memory behind it. */
+/** A piece of guest memory, and what is behind it. */
 export interface RamPiece {
   /** Guest-physical. */
   readonly start: number;
@@ -36,12 +38,16 @@ export function regionsOf(ram: readonly RamPiece[]): RamRegion[] {
 export interface ShellShape {
   readonly cpus: number;
   readonly memoryMiB: number;
+  /** Bytes of the root image's region; see `rootRegionLength`. */
+  readonly rootLength: number;
 }
 
-/** What is the same in every machine of a shape, whatever it runs: a VM with vCPUs, empty RAM and device slots. */
+/** What is the same in every machine of a shape, whatever it runs: a VM with vCPUs, empty memory and device slots. */
 export interface MachineShell extends Disposable {
   readonly vm: Vm;
   readonly ram: readonly RamSlot[];
+  /** Where the root image belongs. The guest can only read it. */
+  readonly root: RamPiece;
   readonly vcpus: readonly VcpuTicket[];
   readonly serialLine: IrqLine;
   /** The first slots. Only these have what a device needs. */
@@ -64,20 +70,23 @@ const USED_SLOTS = 4;
 const BUSY_SLOT = 0;
 
 /** Throws what the system refuses; then nothing is left. */
-export function makeShell({ cpus, memoryMiB }: ShellShape): MachineShell {
+export function makeShell({ cpus, memoryMiB, rootLength }: ShellShape): MachineShell {
   using undo = new DisposalStack();
+  const memoryBytes = memoryMiB * 2 ** 20;
   // Mappings first: they are released last, when no vCPU and no device can reach them.
-  const pieces = ramRegions(memoryMiB * 2 ** 20).map(({ start, length }) => ({
+  const root = { start: pmemStart(memoryBytes), mapping: undo.use(mapEmptyRoot(rootLength)) };
+  const pieces = ramRegions(memoryBytes).map(({ start, length }) => ({
     start,
     mapping: undo.use(Mapping.anonymous(length)),
   }));
   const vm = undo.use(hypervisor.createVm());
   const ram = pieces.map((piece) => ({ ...piece, slot: vm.addMemory(gpa(piece.start), piece.mapping) }));
+  vm.addMemory(gpa(root.start), root.mapping, { readOnly: true });
   const vcpus = Array.from({ length: cpus }, (_, index) => vm.createVcpu(index));
   const serialLine = vm.irqLine(gsi(COM1_GSI));
   const slots = Array.from({ length: USED_SLOTS }, (_, slot) => makeSlot(vm, slot));
   const owned = undo.move();
-  return { vm, ram, vcpus, serialLine, slots, [Symbol.dispose]: () => owned[Symbol.dispose]() };
+  return { vm, ram, root, vcpus, serialLine, slots, [Symbol.dispose]: () => owned[Symbol.dispose]() };
 }
 
 /** Lines and doorbells are the VM's, and go with it. */

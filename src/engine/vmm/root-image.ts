@@ -7,6 +7,7 @@ import {
   O_RDONLY,
   PROT_READ,
 } from "../../abi/linux.x64.generated.ts";
+import { systemFailure } from "../../errors/system-failure.ts";
 import { open } from "../../sys/linux/file.ts";
 import { Mapping } from "../../sys/linux/mapping.ts";
 
@@ -28,9 +29,13 @@ export function rootRegionLength(imageLength: number): number {
   return Math.ceil(imageLength / step) * step;
 }
 
-/** The length of the region for this image file. */
+/** The length of the region for this image file. Throws `PERMISSION_DENIED` and what else the system says. */
 export function rootRegionLengthOf(path: string): number {
-  return rootRegionLength(statSync(path).size);
+  try {
+    return rootRegionLength(statSync(path).size);
+  } catch (error) {
+    throw systemFailure(error, "Reading", path);
+  }
 }
 
 /** A region of this length without an image: zeros. */
@@ -42,19 +47,11 @@ export function mapEmptyRoot(length: number): Mapping {
 }
 
 /**
- * Maps an image file for reading, so that all machines that use it share the host's page cache. What lies behind the file
- * in its region reads as zeros.
+ * Maps an image file into its region, so that all machines that use it share the host's page cache. What lies behind the file
+ * reads as zeros. Throws RangeError for one that is longer than the region.
  */
-export function mapRootImage(path: string): Mapping {
+export function putRootImage(path: string, region: Mapping): void {
   using file = open(path, O_RDONLY);
-  const fileLength = fstatSync(file.fd).size;
-  const mapping = mapEmptyRoot(rootRegionLength(fileLength));
-  try {
-    const covered = Math.ceil(fileLength / pageLength) * pageLength;
-    if (covered > 0) mapping.replace(0, covered, { protection: PROT_READ, flags: MAP_SHARED, fd: file.fd });
-    return mapping;
-  } catch (error) {
-    mapping[Symbol.dispose]();
-    throw error;
-  }
+  const covered = Math.ceil(fstatSync(file.fd).size / pageLength) * pageLength;
+  if (covered > 0) region.replace(0, covered, { protection: PROT_READ, flags: MAP_SHARED, fd: file.fd });
 }

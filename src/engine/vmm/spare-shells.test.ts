@@ -3,7 +3,8 @@ import { type TestContext, test } from "node:test";
 import type { MachineShell, ShellShape } from "./machine-shell.ts";
 import { SpareShells } from "./spare-shells.ts";
 
-const shape = { cpus: 1, memoryMiB: 256 };
+const rootLength = 128 * 2 ** 20;
+const shape = { cpus: 1, memoryMiB: 256, rootLength };
 
 function setup(context: TestContext) {
   context.mock.timers.enable({ apis: ["setTimeout"] });
@@ -40,10 +41,11 @@ test("a spare goes to a machine of its shape, once; another shape gets one of it
   shells.expectMore(shape);
   shells.expectMore(shape);
   tick(1000);
-  const other = shells.take({ cpus: 2, memoryMiB: 256 });
+  const other = shells.take({ cpus: 2, memoryMiB: 256, rootLength });
+  const larger = shells.take({ ...shape, rootLength: 2 * rootLength });
   const spare = shells.take(shape);
   const fresh = shells.take(shape);
-  assert.deepEqual([other.vm, spare.vm, fresh.vm], [made[1], made[0], made[2]]);
+  assert.deepEqual([other.vm, larger.vm, spare.vm, fresh.vm], [made[1], made[2], made[0], made[3]]);
 });
 
 test("a spare that nobody takes goes: when another shape is wanted, and after a minute", (context) => {
@@ -51,7 +53,7 @@ test("a spare that nobody takes goes: when another shape is wanted, and after a 
   shells.expectMore(shape);
   shells.expectMore(shape);
   tick(1000);
-  shells.expectMore({ cpus: 4, memoryMiB: 512 });
+  shells.expectMore({ cpus: 4, memoryMiB: 512, rootLength });
   tick(1000);
   assert.deepEqual(
     made.map(({ cpus, disposed }) => [cpus, disposed]),

@@ -48,13 +48,13 @@ export class SpareShells implements Disposable {
     this.#retire();
   }
 
-  #fill({ cpus, memoryMiB }: ShellShape): void {
-    if (this.#spare !== undefined && isSame(this.#spare.shape, { cpus, memoryMiB })) return;
+  #fill(shape: ShellShape): void {
+    if (this.#spare !== undefined && isSame(this.#spare.shape, shape)) return;
     this.#retire();
     try {
-      const shell = this.#make({ cpus, memoryMiB });
+      const shell = this.#make(shape);
       const retirement = setTimeout(() => this.#retire(), idleMs).unref();
-      this.#spare = { shape: { cpus, memoryMiB }, shell, retirement };
+      this.#spare = { shape, shell, retirement };
     } catch {
       // A spare is a kindness: whoever needs one hears why there is none.
     }
@@ -68,7 +68,8 @@ export class SpareShells implements Disposable {
 }
 
 function isSame(one: ShellShape, other: ShellShape): boolean {
-  return one.cpus === other.cpus && one.memoryMiB === other.memoryMiB;
+  const { cpus, memoryMiB, rootLength } = one;
+  return cpus === other.cpus && memoryMiB === other.memoryMiB && rootLength === other.rootLength;
 }
 
 /** One for all machines of the process. */
