@@ -44,7 +44,9 @@ static void watch_changes(struct group *group, const char *name) {
   if (changes < 0) changes = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   /* inotify takes no directory to start from, and /proc is the guest's to mount over. */
   if (changes < 0 || fchdir(agent.cgroup_dir) < 0) return;
-  group->watch = inotify_add_watch(changes, name, IN_CLOSE_WRITE | IN_CREATE | IN_ATTRIB | IN_ONLYDIR);
+  /* Once: who alters it all the time must not keep us busy. */
+  uint32_t alterations = IN_CLOSE_WRITE | IN_CREATE | IN_ATTRIB;
+  group->watch = inotify_add_watch(changes, name, alterations | IN_ONESHOT | IN_ONLYDIR);
   if (chdir("/") < 0) fatal("cannot return to /: %s", strerror(errno));
 }
 
