@@ -26,15 +26,16 @@ const bootDeadlineMs = 90_000;
 /** How long a host that is up may take to answer. */
 const answerDeadlineMs = 60_000;
 const memoryMiB = 6144;
+const defaultCpus = 2;
 
-/** Returns `{ port, token }` of a host that answers, booting it first when needed. */
-export async function bootHost(report) {
+/** Returns `{ port, token }` of a host that answers, booting it first when needed. Without `cpus`, any that is up will do. */
+export async function bootHost(cpus, report) {
   mkdirSync(folder, { recursive: true });
-  const running = await runningHost();
+  const running = await runningHost(cpus);
   if (running !== undefined) return running;
   const releaseLock = await takeLock(report);
   try {
-    return (await runningHost()) ?? (await startHost(report));
+    return (await runningHost(cpus)) ?? (await startHost(cpus ?? defaultCpus, report));
   } finally {
     releaseLock();
   }
@@ -49,7 +50,7 @@ export async function stopHost() {
   return true;
 }
 
-async function startHost(report) {
+async function startHost(cpus, report) {
   const started = performance.now();
   const { emulator, kernel, initrd, scratch } = prepareHost(folder, report);
   await stopHost();
@@ -83,10 +84,10 @@ async function startHost(report) {
   }
   daemon(
     join(emulator, "usr/bin/qemu-system-x86_64"),
-    qemuArguments({ emulator, kernel, initrd, scratch, port, token }),
+    qemuArguments({ emulator, kernel, initrd, scratch, cpus, port, token }),
   );
   closeSync(log);
-  writeFileSync(stateFile, JSON.stringify({ port, token, processes }), { mode: 0o600 });
+  writeFileSync(stateFile, JSON.stringify({ port, token, cpus, processes }), { mode: 0o600 });
   while (!(await pingHost({ port, token }))) {
     const qemu = processes.at(-1);
     if (!isAlive(qemu.pid, qemu.startTime) || Date.now() > deadline) {
@@ -99,7 +100,7 @@ async function startHost(report) {
   return { port, token };
 }
 
-function qemuArguments({ emulator, kernel, initrd, scratch, port, token }) {
+function qemuArguments({ emulator, kernel, initrd, scratch, cpus, port, token }) {
   const share = (name) => [
     ...["-chardev", `socket,id=${name},path=${join(folder, `${name}.sock`)}`],
     ...["-device", `vhost-user-fs-pci,chardev=${name},tag=${name},queue-size=1024`],
@@ -111,8 +112,15 @@ function qemuArguments({ emulator, kernel, initrd, scratch, port, token }) {
   return [
     ...["-L", join(emulator, "usr/share/qemu"), "-L", "/usr/share/seabios", "-L", "/usr/share/qemu"],
     // Without its "fast" string instructions: emulated, they go byte by byte, and the kernel clears and copies pages with them.
-    ...["-M", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-erms,-fsrm", "-smp", "2"],
-    ...["-m", `${memoryMiB}M`, "-object", `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`],
+    ...["-M", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-erms,-fsrm"],
+    ...[
+      "-smp",
+      String(cpus),
+      "-m",
+      `${memoryMiB}M`,
+      "-object",
+      `memory-backend-memfd,id=ram,size=${memoryMiB}M,share=on`,
+    ],
     ...["-numa", "node,memdev=ram", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", kernelArguments],
     ...share("root"),
@@ -123,10 +131,14 @@ function qemuArguments({ emulator, kernel, initrd, scratch, port, token }) {
   ];
 }
 
-async function runningHost() {
+async function runningHost(cpus) {
   const state = readState();
   const lives = () => state.processes.every(({ pid, startTime }) => isAlive(pid, startTime));
   if (state === undefined || !lives()) return undefined;
+  if (cpus !== undefined && cpus !== state.cpus)
+    throw new Error(
+      `The host that is up has ${state.cpus} processors, not ${cpus}: end it with testhost/stop`,
+    );
   // A busy one takes its time to answer; it must not be taken for a dead one, and replaced under somebody's work.
   for (const deadline = Date.now() + answerDeadlineMs; Date.now() < deadline && lives(); )
     if (await pingHost(state)) return state;
