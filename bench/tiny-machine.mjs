@@ -38,8 +38,8 @@ export async function keepSnapshot(machine, { store, config, parent }) {
   const writer = await store.create();
   try {
     const context = { writer, host: thisHost(config), kernel: config.kernel, parent };
-    const hooks = { onPausing: async () => {}, onResumed: () => {} };
-    return await captureMachine(machine, context, { components: [], labels: {}, durable: true, ...hooks });
+    const hooks = { onPausing: async () => [], onResumed: () => {} };
+    return await captureMachine(machine, context, { labels: {}, durable: true, ...hooks });
   } finally {
     await writer[Symbol.asyncDispose]();
   }

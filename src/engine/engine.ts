@@ -139,11 +139,12 @@ export interface EngineMachine extends AsyncDisposable {
 }
 
 export interface CaptureRequest {
-  /** What the snapshot is to hold besides the machine: its ids start with "machine". */
-  readonly components: readonly SavedComponent[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Called when the machine is about to stand still, and waited for. If it rejects, so does the capture. */
-  readonly onPausing: () => Promise<void>;
+  /**
+   * Called when the machine is about to stand still, and waited for. Resolves with what the snapshot is to hold besides the
+   * machine: their ids start with "machine". If it rejects, so does the capture.
+   */
+  readonly onPausing: () => Promise<readonly SavedComponent[]>;
   /** Called when the machine stands still no longer, also after a failure; what is left to do is writing. */
   readonly onResumed: () => void;
   /** False: it need not survive a power failure. */

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Agent } from "../agent/requests.ts";
 import type { CaptureRequest, EngineMachine } from "../engine/engine.ts";
+import { loadComponent } from "../snapshot/state-codec.ts";
 import { captureFrozen } from "./capture-frozen.ts";
+import { savedMachineCodec } from "./saved-machine.ts";
 
 const options = {
   kind: "snapshot",
@@ -30,20 +32,27 @@ async function order(
     thaw: async () => note("thawed"),
   } as unknown as Agent;
   const guest = { capture: (request: CaptureRequest) => capture(request, note) } as unknown as EngineMachine;
-  await captureFrozen({ guest, agent }, options).then(note, ({ message }) => note(message));
+  const main = async () => {
+    note("asked for its main command");
+    return { argv: ["server"], pid: 7 };
+  };
+  await captureFrozen({ guest, agent }, { ...options, main }).then(note, ({ message }) => note(message));
   return events;
 }
 
 test("processes are frozen while the machine is about to stand still and does, and no longer", async () => {
   const events = await order(async ({ onPausing, onResumed }, note) => {
     note("copied ahead");
-    await onPausing();
+    const [saved] = await onPausing();
+    assert.deepEqual(saved && loadComponent(savedMachineCodec, saved).main, { argv: ["server"], pid: 7 });
     note("copied");
     onResumed();
     note("written");
     return "id";
   });
-  assert.deepEqual(events, ["copied ahead", "frozen", "copied", "thawed", "written", "id"]);
+  assert.deepEqual(events, [
+    ...["copied ahead", "frozen", "asked for its main command", "copied", "thawed", "written", "id"],
+  ]);
 });
 
 test("processes are thawed when a capture fails after they were frozen, and left alone when it fails before", async () => {
@@ -54,7 +63,7 @@ test("processes are thawed when a capture fails after they were frozen, and left
     await onPausing();
     return await fail();
   });
-  assert.deepEqual(late, ["frozen", "thawed", "no space"]);
+  assert.deepEqual(late, ["frozen", "asked for its main command", "thawed", "no space"]);
   assert.deepEqual(await order(fail), ["no space"]);
 });
 

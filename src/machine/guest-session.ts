@@ -121,17 +121,19 @@ export class GuestSession {
     this.#mainExit = await within(gone, timeoutMs);
   }
 
-  /** What a snapshot remembers of the machine. */
-  async saved(): Promise<SavedMachine> {
+  /** What a snapshot remembers of the machine, its main command apart. */
+  get saved(): Omit<SavedMachine, "main"> {
     const { record, rootfs } = this.#job;
-    const main = this.#mainExit === undefined ? this.#main : undefined;
-    return {
-      image: record.info.image,
-      imageDigest: record.info.imageDigest,
-      rootfs: basename(rootfs),
-      defaults: record.defaults,
-      ...(main === undefined ? {} : { main: { argv: main.argv, pid: await main.pid } }),
-    };
+    const { image, imageDigest } = record.info;
+    return { image, imageDigest, rootfs: basename(rootfs), defaults: record.defaults };
+  }
+
+  /** What a snapshot remembers of the main command, if it still runs. */
+  async savedMain(): Promise<SavedMachine["main"]> {
+    const main = this.#main;
+    const pid = await main?.pid;
+    if (main === undefined || pid === undefined || this.#mainExit !== undefined) return undefined;
+    return { argv: main.argv, pid };
   }
 
   /** Undefined where the machine's options say no, and where the host would have nothing of it. */

@@ -236,8 +236,8 @@ export class Monitor {
     if (guest.capture === undefined) throw engineCannot(this.info, "make snapshots of");
     return await this.#exclusively(async () => {
       using _ = this.#session.use();
-      const saved = await this.#session.saved();
-      return await captureFrozen({ guest, agent: this.agent() }, { ...options, saved });
+      const frozen = { saved: this.#session.saved, main: () => this.#session.savedMain() };
+      return await captureFrozen({ guest, agent: this.agent() }, { ...options, ...frozen });
     });
   }
 

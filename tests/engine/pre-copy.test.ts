@@ -103,7 +103,7 @@ describe("a machine whose memory is copied while it runs", { skip: noKvm }, () =
   for (const [when, hooks] of [
     ["during a pass", (kill: () => Promise<void>): Hooks => ({ duringFirstPass: async () => void kill() })],
     ["after a pass", (kill: () => Promise<void>): Hooks => ({ afterFirstPass: async () => void kill() })],
-    ["before it stands still", (kill: () => Promise<void>): Hooks => ({ onPausing: kill })],
+    ["before it stands still", (kill: () => Promise<void>): Hooks => ({ beforePause: kill })],
   ] as const)
     test(`that is killed ${when} ends, the snapshot fails with a typed error, and nothing is left`, async () => {
       using tiny = new TinyMachines();
@@ -132,7 +132,7 @@ describe("a machine whose memory is copied while it runs", { skip: noKvm }, () =
     const failures = [
       { duringFirstPass: fail },
       { afterFirstPass: fail },
-      { onPausing: fail },
+      { beforePause: fail },
       { whilePaused: fail },
     ];
     for (const failure of failures)
@@ -147,7 +147,7 @@ describe("a machine whose memory is copied while it runs", { skip: noKvm }, () =
 interface Hooks {
   readonly duringFirstPass?: () => Promise<void>;
   readonly afterFirstPass?: () => Promise<void>;
-  readonly onPausing?: () => Promise<void>;
+  readonly beforePause?: () => Promise<void>;
   readonly whilePaused?: (writer: WatchedWriter) => Promise<void>;
 }
 
@@ -220,7 +220,10 @@ async function captured(
   const config = tiny.config({ memoryMiB });
   await using writer = new WatchedWriter(tiny.home, hooks);
   const context = { writer, host: thisHost(config), kernel: config.kernel, parent: machine.parent?.snapshot };
-  const onPausing = hooks.onPausing ?? (async () => {});
+  const onPausing = async (): Promise<[]> => {
+    await hooks.beforePause?.();
+    return [];
+  };
   const id = await captureMachine(machine, context, { ...request("snapshot"), onPausing });
   return { writer, id };
 }

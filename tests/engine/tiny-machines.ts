@@ -71,7 +71,7 @@ export class TinyMachines implements Disposable {
 /** What `capture` is asked for; `kind` as in the label of that name. */
 export function request(kind: string, onResumed: () => void = () => {}): CaptureRequest {
   const labels = { [KIND_LABEL]: kind };
-  return { components: [], labels, onPausing: async () => {}, onResumed, durable: false };
+  return { labels, onPausing: async () => [], onResumed, durable: false };
 }
 
 /** How far the guest has counted. */

@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import type { OpenedSnapshot } from "../../snapshot/host/open-snapshot.ts";
 import type { SnapshotWriter } from "../../snapshot/host/snapshot-writer.ts";
 import type { Sha256, SnapshotId } from "../../snapshot/manifest.ts";
+import type { SavedComponent } from "../../snapshot/state-codec.ts";
 import type { CaptureRequest, GuestKernel } from "../engine.ts";
 import type { PausedMachine, VmmMachine } from "./machine.ts";
 import { preCopy } from "./pre-copy.ts";
@@ -24,10 +25,10 @@ export interface CaptureContext {
 export async function captureMachine(
   machine: VmmMachine,
   context: CaptureContext,
-  { components, labels, onPausing, onResumed, durable }: CaptureRequest,
+  { labels, onPausing, onResumed, durable }: CaptureRequest,
 ): Promise<SnapshotId> {
   const { writer, host, kernel, parent } = context;
-  const paused = await copyMachine(machine, context, { onPausing, onResumed });
+  const { paused, besides } = await copyMachine(machine, context, { onPausing, onResumed });
   const identity = parent?.manifest ?? (await kernelIdentity(kernel));
   return await writer.finish({
     madeBy: { version: host.version, engine: host.engine, hypervisor: host.hypervisor },
@@ -40,26 +41,26 @@ export async function captureMachine(
     cpu: host.cpu,
     kernel: identity.kernel,
     agent: identity.agent,
-    components: [...paused.components, ...components],
+    components: [...paused.components, ...besides],
     labels,
     durable,
   });
 }
 
-/** What the machine was when it stood still; its memory is the writer's by then. */
+/** What the machine was when it stood still, and what its user wants kept besides; its memory is the writer's by then. */
 async function copyMachine(
   machine: VmmMachine,
   { writer, parent }: CaptureContext,
   { onPausing, onResumed }: Pick<CaptureRequest, "onPausing" | "onResumed">,
-): Promise<PausedMachine> {
+): Promise<{ readonly paused: PausedMachine; readonly besides: readonly SavedComponent[] }> {
   using rest = await machine.whileKept((running) => preCopy(running, { writer, parent }));
   // Here the machine may end, and let go of its memory: whoever is waited for may learn of the end by that.
-  await onPausing();
+  const besides = await onPausing();
   const copyRest = async (paused: PausedMachine): Promise<PausedMachine> => {
     await writer.captureMemory(paused.content, { parent, candidates: rest.pages() });
     return paused;
   };
-  return await machine.whilePaused(copyRest).finally(onResumed);
+  return { paused: await machine.whilePaused(copyRest).finally(onResumed), besides };
 }
 
 /** The initramfs is the agent and the kernel's modules. */

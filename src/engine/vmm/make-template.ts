@@ -24,9 +24,8 @@ export async function makeTemplate(
   await using machine = bootMachine(config, watch);
   await agentReady(machine);
   const request = {
-    components: [],
     labels: { [KIND_LABEL]: "template" },
-    onPausing: async () => {},
+    onPausing: async () => [],
     onResumed: () => {},
     durable: true,
   };

@@ -146,9 +146,8 @@ export class FakeGuest implements EngineMachine {
 async function capture({ home }: EngineConfig, request: CaptureRequest): Promise<string> {
   await using writer = await new SnapshotStore(new Home(home)).create();
   const memory = new ArrayMemory(1);
-  await request.onPausing();
+  const components = await request.onPausing();
   await writer.captureMemory(memory);
   request.onResumed();
-  const { components, labels } = request;
-  return await writer.finish({ ...describeSnapshot(memory), components, labels });
+  return await writer.finish({ ...describeSnapshot(memory), components, labels: request.labels });
 }
