@@ -31,10 +31,18 @@ const subjects = {
   memory: measureMemory,
 };
 
-const { values, positionals } = parseArgs({
-  options: { json: { type: "boolean" }, engine: { type: "string" } },
-  allowPositionals: true,
-});
+const usage = `usage: bench/run [--json] [--engine NAME] [SUBJECT...]
+subjects: ${Object.keys(subjects).join(" ")}; without any, all of them`;
+const { values, positionals } = readArguments();
+if (values.help) {
+  console.log(`${usage}
+
+Measures and prints a table; the raw numbers go to bench/results/latest.json. Every usable engine is measured.
+
+  bench/run restore pause            what needs no Linux guest
+  testhost/run -- bench/run start    on a real KVM, in the test host`);
+  process.exit(0);
+}
 const names = positionals.length > 0 ? positionals : Object.keys(subjects);
 for (const name of names)
   if (!Object.hasOwn(subjects, name)) {
@@ -68,6 +76,20 @@ mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, "latest.json"), `${JSON.stringify(report, null, 2)}\n`);
 if (values.json) console.log(JSON.stringify(report, null, 2));
 else printTable(report);
+
+function readArguments() {
+  const options = {
+    json: { type: "boolean" },
+    engine: { type: "string" },
+    help: { type: "boolean", short: "h" },
+  };
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    console.error(`bench: ${error.message}\n${usage}`);
+    process.exit(2);
+  }
+}
 
 function printTable({ results, notes, nMs }) {
   const skipped = results.filter((row) => row.skipped !== undefined);

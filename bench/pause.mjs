@@ -1,17 +1,9 @@
 // How long a machine that has written much stands still for a snapshot, with a guest of a few bytes that goes on writing.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PhaseClock } from "../dist/src/engine/phase-clock.js";
-import { bootMachine } from "../dist/src/engine/vmm/boot-machine.js";
-import { restoreSnapshot } from "../dist/src/engine/vmm/restore-snapshot.js";
-import { SnapshotStore } from "../dist/src/snapshot/host/snapshot-store.js";
-import { Home } from "../dist/src/storage/home.js";
-import { DescriptorWatch } from "../dist/src/sys/linux/descriptor-watch.js";
 import { driverKernel, rewrite, rewrittenAt } from "../dist/tests/engine/tiny-driver.js";
 import { median, noKvm } from "./sample.mjs";
-import { configIn, keepSnapshot } from "./tiny-machine.mjs";
+import { keepSnapshot, withSnapshotOf } from "./tiny-machine.mjs";
 
 const runs = 7;
 const writtenMiB = 100;
@@ -20,33 +12,18 @@ const writtenMiB = 100;
 export async function measurePause() {
   const reason = noKvm();
   if (reason !== undefined) return [{ what: "pause of a snapshot", skipped: reason }];
-  const folder = mkdtempSync(join(tmpdir(), "bench-pause-"));
-  try {
-    return await measure(folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  return await withSnapshotOf(driverKernel(rewrite({ pages: writtenMiB * 256, turns: 100 })), measure);
 }
 
-async function measure(folder) {
-  const watch = new DescriptorWatch();
-  const store = new SnapshotStore(new Home(join(folder, "home")));
-  const config = configIn(folder, driverKernel(rewrite({ pages: writtenMiB * 256, turns: 100 })));
-  const booted = bootMachine(config(), watch);
-  await sleep(200);
-  const id = await keepSnapshot(booted, { store, config: config() });
-  await booted.kill();
+async function measure({ store, restore }) {
   const pauses = [];
   const totals = [];
   for (let run = 0; run <= runs; run++) {
-    const lease = await store.use(id);
-    const { snapshot } = lease;
-    const own = { ...config(), origin: { kind: "snapshot", id } };
-    const machine = await restoreSnapshot(own, { watch, lease, clock: new PhaseClock() });
+    const { machine, config, parent } = await restore(new PhaseClock());
     await fill(machine);
     const clock = clockPauses(machine);
     const started = performance.now();
-    const child = await keepSnapshot(machine, { store, config: own, parent: snapshot });
+    const child = await keepSnapshot(machine, { store, config, parent });
     if (run > 0) totals.push(performance.now() - started);
     if (run > 0) pauses.push(clock.ms);
     await machine.kill();
