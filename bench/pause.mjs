@@ -39,8 +39,7 @@ async function measure({ store, restore }) {
 /** The guest itself is slow to write so much. */
 async function fill(machine) {
   const { ram } = await machine.pause();
-  const [window] = ram[0].mapping.windows();
-  new Uint8Array(window.buffer, rewrittenAt, writtenMiB * 2 ** 20).fill(1);
+  ram[0].mapping.bytes(rewrittenAt, writtenMiB * 2 ** 20).fill(1);
   machine.resume();
   await sleep(200);
 }

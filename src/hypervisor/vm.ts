@@ -1,7 +1,6 @@
 import type { Fd } from "../abi/fd.ts";
 import type { Gpa } from "../memory/address.ts";
 import type { GuestMemory } from "../memory/guest-memory.ts";
-import type { MemoryWindow } from "../memory/mapped-memory.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Gsi, IrqLine } from "./irq-line.ts";
 import type { BackendState } from "./state.ts";
@@ -17,7 +16,8 @@ export interface HostMemory {
   /** For the backend alone. */
   readonly address: bigint;
   readonly length: number;
-  windows(): readonly MemoryWindow[];
+  /** Live bytes of `[offset, offset + length)`. */
+  bytes(offset: number, length: number): Uint8Array;
 }
 
 export interface MemorySlotOptions {

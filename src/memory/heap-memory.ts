@@ -15,12 +15,11 @@ export class HeapMemory extends MappedMemory {
     regions: readonly { readonly start: Gpa; readonly length: number; readonly readOnly?: boolean }[],
   ) {
     super(
-      regions.map(({ start, length, readOnly = false }) => ({
-        start: gpa(start),
-        length,
-        readOnly,
-        windows: [{ offset: 0, buffer: new ArrayBuffer(length) }],
-      })),
+      regions.map(({ start, length, readOnly = false }) => {
+        const buffer = new ArrayBuffer(length);
+        const bytes = (offset: number, count: number): Uint8Array => new Uint8Array(buffer, offset, count);
+        return { start: gpa(start), length, readOnly, bytes };
+      }),
     );
   }
 }

@@ -105,23 +105,44 @@ test("numbers that are no addresses find nothing", () => {
   assert.throws(() => gpa(addressSpaceEnd), RangeError);
 });
 
-test("a range inside the overlap of two windows is one view", () => {
+test("bytes of a region are asked for where it is touched, and a range that ends in it is one piece, however long", () => {
+  const MiB = 2 ** 20;
+  const buffer = new ArrayBuffer(8 * MiB);
+  const asked: string[] = [];
   const memory = new MappedMemory([
     {
-      start: gpa(0x10_0000),
-      length: 0x3000,
+      start: gpa(MiB),
+      length: 8 * MiB,
       readOnly: false,
-      windows: [
-        { offset: 0, buffer: new ArrayBuffer(0x2000) },
-        { offset: 0x1000, buffer: new ArrayBuffer(0x2000) },
-      ],
+      bytes: (offset, length) => {
+        asked.push(`${offset / MiB} ${length / MiB}`);
+        return new Uint8Array(buffer, offset, length);
+      },
     },
   ]);
-  assert.equal(memory.view(gpa(0x10_1fff), 2).length, 2);
-  assert.equal(
-    memory.slices(gpa(0x10_0000), 0x3000).reduce((sum, { length }) => sum + length, 0),
-    0x3000,
+  assert.equal(memory.covers(gpa(MiB), 8 * MiB), true);
+  assert.deepEqual(asked, []);
+  // Across the line between two pieces: they reach over it.
+  memory.setU32(gpa(2 * MiB - 2), 0x0102_0304);
+  assert.equal(memory.u16(gpa(2 * MiB)), 0x0102);
+  assert.equal(memory.loadAcquire16(gpa(2 * MiB)), 0x0102);
+  assert.deepEqual(asked, ["0 2"]);
+  assert.equal(memory.u32(gpa(9 * MiB - 4)), 0);
+  assert.deepEqual(asked, ["0 2", "7 1"]);
+  asked.length = 0;
+  const long = memory.slices(gpa(MiB + 8), 5 * MiB, { writable: true });
+  assert.deepEqual(
+    long.map(({ length }) => length),
+    [5 * MiB],
   );
+  long[0]?.fill(7);
+  assert.equal(memory.view(gpa(6 * MiB), 8)[7], 7);
+  assert.deepEqual(memory.view(gpa(9 * MiB), 0).length, 0);
+  const out = new Uint8Array(3 * MiB);
+  memory.read(gpa(MiB + 8), out);
+  assert.ok(out.every((byte) => byte === 7));
+  memory.write(gpa(2 * MiB), new Uint8Array(4 * MiB));
+  assert.ok(new Uint8Array(buffer, MiB, 4 * MiB).every((byte) => byte === 0));
 });
 
 test("a log hears of whatever is written, or handed out to be written, before it is; and of nothing else", () => {
@@ -165,17 +186,16 @@ test("a log hears of whatever is written, or handed out to be written, before it
   assert.deepEqual(other.take(), Uint8Array.of(0));
 });
 
-test("add() refuses regions that overlap, have gaps or leave the address space", () => {
+test("add() refuses regions that overlap or leave the address space", () => {
   const memory = twoRegionsAndAHole();
-  const region = (start: number, length: number, bufferLength = length) => ({
+  const region = (start: number, length: number) => ({
     start: gpa(start),
     length,
     readOnly: false,
-    windows: [{ offset: 0, buffer: new ArrayBuffer(bufferLength) }],
+    bytes: () => new Uint8Array(0),
   });
   assert.throws(() => memory.add(region(0x2ffe, 4)), /overlaps/);
   assert.throws(() => memory.add(region(0x3ffe, 4)), /overlaps/);
-  assert.throws(() => memory.add(region(0x8000, 8, 4)), /buffers for 4/);
   assert.throws(() => memory.add(region(addressSpaceEnd - 2, 4)), /leaves the address space/);
   assert.throws(() => memory.add(region(0x8000, 0)), RangeError);
   memory.add(region(0x3000, 0x1000));

@@ -1,37 +1,13 @@
 import { addressSpaceEnd, type Gpa } from "./address.ts";
 import { GuestFault } from "./guest-fault.ts";
 import type { GuestMemory, MemoryRegion } from "./guest-memory.ts";
+import { type BackedRegion, type Piece, RegionPieces } from "./region-pieces.ts";
 import type { WriteLog } from "./write-log.ts";
 
-/** Bytes behind part of a region. An ArrayBuffer has to stay below 4 GiB, so a large region has several. */
-export interface MemoryWindow {
-  /** From the start of the region. */
-  readonly offset: number;
-  readonly buffer: ArrayBuffer;
-}
-
-export interface BackedRegion extends MemoryRegion {
-  /**
-   * Together they cover the region. They may overlap (the same bytes twice): then an access shorter than the overlap
-   * always lies inside one of them.
-   */
-  readonly windows: readonly MemoryWindow[];
-}
-
-/** A window with the views that accessors use, made once. */
-interface Piece {
-  readonly start: number;
-  readonly end: number;
-  readonly readOnly: boolean;
-  readonly bytes: Uint8Array;
-  readonly data: DataView;
-  readonly words: Uint16Array;
-}
-
-/** Guest memory over buffers that somebody else allocated or mapped, and removes here before releasing them. */
+/** Guest memory over bytes that somebody else allocated or mapped, and removes here before releasing them. */
 export class MappedMemory implements GuestMemory {
-  #regions: readonly BackedRegion[] = [];
-  #pieces: readonly Piece[] = [];
+  /** In address order. */
+  #regions: readonly RegionPieces[] = [];
   /** The piece that served the last access: nearly always the next one's too. */
   #recent: Piece | undefined;
   /** Undefined when nobody wants to know, which is nearly always. */
@@ -42,21 +18,21 @@ export class MappedMemory implements GuestMemory {
   }
 
   get regions(): readonly MemoryRegion[] {
-    return this.#regions;
+    return this.#regions.map(({ region }) => region);
   }
 
-  /** Throws RangeError for a region that is empty, leaves the address space, overlaps another or has gaps. */
+  /** Throws RangeError for a region that is empty, leaves the address space or overlaps another. */
   add(region: BackedRegion): void {
     checkShape(region);
     const end = region.start + region.length;
-    const other = this.#regions.find(({ start, length }) => region.start < start + length && start < end);
+    const other = this.regions.find(({ start, length }) => region.start < start + length && start < end);
     if (other !== undefined) throw new RangeError(`${describe(region)} overlaps ${describe(other)}`);
-    this.#replace([...this.#regions, region]);
+    this.#replace([...this.#regions, new RegionPieces(region)]);
   }
 
   /** Forgets the region that starts here; its bytes are reachable only through views taken earlier. */
   remove(start: Gpa): void {
-    const kept = this.#regions.filter((region) => region.start !== start);
+    const kept = this.#regions.filter(({ region }) => region.start !== start);
     if (kept.length === this.#regions.length)
       throw new RangeError(`No region starts at 0x${start.toString(16)}`);
     this.#replace(kept);
@@ -87,26 +63,29 @@ export class MappedMemory implements GuestMemory {
     if (!(length >= 0 && at >= 0 && end <= addressSpaceEnd)) return false;
     let position: number = at;
     while (position < end) {
-      const piece = this.#lookUp(position, 1);
-      if (piece === undefined || (writable && piece.readOnly)) return false;
-      position = piece.end;
+      const region = this.#regionOf(position, 1)?.region;
+      if (region === undefined || (writable && region.readOnly)) return false;
+      position = region.start + region.length;
     }
     return true;
   }
 
   view(at: Gpa, length: number): Uint8Array {
-    const piece = this.#writable(at, length);
-    return piece.bytes.subarray(at - piece.start, at - piece.start + length);
+    const region = this.#regionOf(at, length);
+    if (region === undefined) throw new GuestFault("Not guest memory", { address: at, length });
+    this.#beforeWrite(region.region, at, length);
+    return this.#live(region, at, length);
   }
 
   slices(at: Gpa, length: number, { writable = false }: { readonly writable?: boolean } = {}): Uint8Array[] {
     const slices: Uint8Array[] = [];
     for (let done = 0; done < length; ) {
       const position = at + done;
-      const piece = this.#readable(position, 1);
-      const taken = Math.min(length - done, piece.end - position);
-      if (writable) this.#beforeWrite(piece, position, taken);
-      slices.push(piece.bytes.subarray(position - piece.start, position - piece.start + taken));
+      const region = this.#regionOf(position, 1);
+      if (region === undefined) throw new GuestFault("Not guest memory", { address: position, length: 1 });
+      const taken = Math.min(length - done, region.region.start + region.region.length - position);
+      if (writable) this.#beforeWrite(region.region, position, taken);
+      slices.push(this.#live(region, position, taken));
       done += taken;
     }
     return slices;
@@ -180,6 +159,14 @@ export class MappedMemory implements GuestMemory {
     Atomics.store(piece.words, wordIndex(at, piece), value);
   }
 
+  /** Bytes of a range that the region holds. */
+  #live(region: RegionPieces, at: number, length: number): Uint8Array {
+    const piece = this.#lookUp(at, length);
+    if (piece === undefined) return region.bytes(at, length);
+    return piece.bytes.subarray(at - piece.start, at - piece.start + length);
+  }
+
+  /** For a few bytes: they lie in one piece wherever they are. */
   #readable(at: number, length: number): Piece {
     const piece = this.#lookUp(at, length);
     if (piece === undefined) throw new GuestFault("Not guest memory", { address: at, length });
@@ -193,28 +180,29 @@ export class MappedMemory implements GuestMemory {
   }
 
   /** Before, not after: whoever takes the log and then looks sees either the bit or the bytes. */
-  #beforeWrite({ readOnly }: Piece, at: number, length: number): void {
+  #beforeWrite({ readOnly }: { readonly readOnly: boolean }, at: number, length: number): void {
     if (readOnly) throw new GuestFault("Guest memory is read-only", { address: at, length });
     if (this.#logs !== undefined) for (const log of this.#logs) log.add(at, length);
   }
 
-  /** Comparisons are written so that NaN and negative lengths find nothing. */
+  /** The piece that holds all of the range, if one does. Written so that NaN and negative lengths find nothing. */
   #lookUp(at: number, length: number): Piece | undefined {
     const recent = this.#recent;
     if (recent !== undefined && at >= recent.start && length >= 0 && at + length <= recent.end) return recent;
-    for (const piece of this.#pieces) {
-      if (at >= piece.start && length >= 0 && at + length <= piece.end) {
-        this.#recent = piece;
-        return piece;
-      }
-    }
-    return undefined;
+    // An empty range at a region's end begins in no piece.
+    const piece = length >= 0 ? this.#regionOf(at, Math.max(length, 1))?.at(at) : undefined;
+    if (piece === undefined || at + length > piece.end) return undefined;
+    this.#recent = piece;
+    return piece;
   }
 
-  #replace(regions: readonly BackedRegion[]): void {
+  #regionOf(at: number, length: number): RegionPieces | undefined {
+    return this.#regions.find((region) => region.holds(at, length));
+  }
+
+  #replace(regions: readonly RegionPieces[]): void {
     this.#recent = undefined;
-    this.#regions = regions.toSorted((a, b) => a.start - b.start);
-    this.#pieces = this.#regions.flatMap((region) => region.windows.map((window) => pieceOf(region, window)));
+    this.#regions = regions.toSorted((a, b) => a.region.start - b.region.start);
   }
 }
 
@@ -223,29 +211,11 @@ function wordIndex(at: number, piece: Piece): number {
   return (at - piece.start) / 2;
 }
 
-function pieceOf({ start, readOnly }: BackedRegion, { offset, buffer }: MemoryWindow): Piece {
-  return {
-    start: start + offset,
-    end: start + offset + buffer.byteLength,
-    readOnly,
-    bytes: new Uint8Array(buffer),
-    data: new DataView(buffer),
-    words: new Uint16Array(buffer),
-  };
-}
-
-function checkShape(region: BackedRegion): void {
-  const { start, length, windows } = region;
+function checkShape(region: MemoryRegion): void {
+  const { start, length } = region;
   if (!Number.isInteger(length) || length <= 0 || length % 2 !== 0 || start % 2 !== 0)
     throw new RangeError(`${describe(region)} must be even and not empty`);
   if (start + length > addressSpaceEnd) throw new RangeError(`${describe(region)} leaves the address space`);
-  let covered = 0;
-  for (const { offset, buffer } of windows) {
-    if (offset > covered || offset % 2 !== 0 || buffer.byteLength % 2 !== 0)
-      throw new RangeError(`${describe(region)} is not covered by its buffers at ${covered}`);
-    covered = Math.max(covered, offset + buffer.byteLength);
-  }
-  if (covered !== length) throw new RangeError(`${describe(region)} has buffers for ${covered} bytes`);
 }
 
 function describe({ start, length }: MemoryRegion): string {

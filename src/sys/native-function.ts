@@ -59,13 +59,13 @@ export function lastErrno(): number {
 }
 
 /**
- * A zero-copy ArrayBuffer over foreign memory.
+ * Foreign memory, without a copy, in a buffer of its own.
  *
- * Safety: `[address, address + length)` must be mapped for as long as anyone touches the buffer or a view of it. It
- * cannot be detached on Node 20, so a view used after unmapping ends the process.
+ * Safety: `[address, address + length)` must be mapped for as long as anyone touches the bytes. Their buffer cannot be
+ * detached on Node 20, so bytes used after unmapping end the process.
  */
-export function foreignBuffer(address: bigint, length: number): ArrayBuffer {
-  return native().view(address, length);
+export function foreignBytes(address: bigint, length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(native().view(address, length));
 }
 
 /** Loaded at the first call: many commands make none, and loading a library takes its time. */

@@ -15,7 +15,7 @@ const code = [
 test("read-only memory is read without an exit; a write exits and changes nothing", { skip }, (t) => {
   const guest = openGuest(t, { code, mode: "long", registers: { rdi: BigInt(deviceAt) } });
   const image = guest.allocate(0x1000);
-  new Uint8Array(image.windows()[0]!.buffer)[0] = 0x77;
+  image.bytes()[0] = 0x77;
   guest.vm.addMemory(gpa(deviceAt), image, { readOnly: true });
   const vcpu = guest.vcpu();
   const seen: unknown[] = [];

@@ -20,7 +20,7 @@ test("memory added while a vCPU runs appears to it, and memory removed vanishes"
   const thread = startVcpu(guest);
   await thread.next("mmio-read");
   const late = guest.allocate(0x1000);
-  new Uint8Array(late.windows()[0]!.buffer)[0] = 0x77;
+  late.bytes()[0] = 0x77;
   const slot = guest.vm.addMemory(gpa(deviceAt), late);
   assert.equal((await thread.next("pio-out")).port, 0x10);
   assert.equal(guest.vm.memory.covers(gpa(deviceAt), 0x1000), true);

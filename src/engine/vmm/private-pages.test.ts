@@ -31,9 +31,7 @@ test("a page is private once it was written, until it is dropped; reading makes 
   });
   const ram = mappings.map((mapping, index) => ({ start: index * 16 * MiB, mapping }));
   mapSavedRam(runs, ram, { singly: false });
-  const [low, high] = mappings.map(
-    (mapping) => new Uint8Array(mapping.windows()[0]?.buffer ?? assert.fail()),
-  );
+  const [low, high] = mappings.map((mapping) => mapping.bytes());
   const pages = (): number[] => {
     const map = privatePages(ram);
     return Array.from({ length: map.pages }, (_, page) => page).filter((page) => map.has(page));

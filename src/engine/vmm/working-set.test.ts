@@ -93,7 +93,7 @@ function savedRam(
   });
   const ram = mappings.map((mapping, index) => ({ start: index * highStart, mapping }));
   mapSavedRam([{ file, offset: 0, length: 2 * MiB }], ram, options);
-  const bytes = mappings.map((mapping) => new Uint8Array(mapping.windows()[0]?.buffer ?? assert.fail()));
+  const bytes = mappings.map((mapping) => mapping.bytes());
   return { ram, bytes };
 }
 

@@ -50,11 +50,7 @@ export class KvmDirtyPages implements DirtyLog {
     log.slot = this.#options.number;
     log.dirtyBitmap = bitmap.address;
     this.#options.vm.request(KVM_GET_DIRTY_LOG, bytes);
-    const [window] = bitmap.windows();
-    const dirty = new Uint8Array(window?.buffer ?? new ArrayBuffer(0)).slice(
-      0,
-      Math.ceil(this.#length / pageLength / 8),
-    );
+    const dirty = bitmap.bytes(0, Math.ceil(this.#length / pageLength / 8)).slice();
     const written = this.#host.take();
     for (let index = 0; index < dirty.length; index++)
       dirty[index] = (dirty[index] ?? 0) | (written[index] ?? 0);

@@ -60,10 +60,10 @@ const slowestIterationNs = 250;
 export function findEmulation(kvm: Fd): string | undefined {
   using vm = new OwnedFd(requestKvm(kvm, KVM_CREATE_VM));
   using memory = Mapping.anonymous(memoryLength);
-  const bytes = onlyBuffer(memory);
-  writeIdentityTables(new Uint8Array(bytes, tablesAt), tablesAt);
-  new Uint8Array(bytes).set(loopCode, loopAt);
-  new Uint8Array(bytes).set(exoticCode, exoticAt);
+  const bytes = memory.bytes();
+  writeIdentityTables(bytes.subarray(tablesAt), tablesAt);
+  bytes.set(loopCode, loopAt);
+  bytes.set(exoticCode, exoticAt);
   addMemory(vm.fd, memory);
   using vcpu = new OwnedFd(requestKvm(vm.fd, KVM_CREATE_VCPU, 0));
   using runPage = Mapping.map(requestKvm(kvm, KVM_GET_VCPU_MMAP_SIZE), {
@@ -71,7 +71,7 @@ export function findEmulation(kvm: Fd): string | undefined {
     flags: MAP_SHARED,
     fd: vcpu.fd,
   });
-  const run = new KvmRun(new DataView(onlyBuffer(runPage)));
+  const run = new KvmRun(new DataView(runPage.bytes().buffer));
   requestKvm(vcpu.fd, KVM_SET_CPUID2, supportedCpuid(kvm));
   return missingInstruction(vcpu.fd, run) ?? slowLoop(vcpu.fd, run);
 }
@@ -119,10 +119,4 @@ function addMemory(vm: Fd, memory: Mapping): void {
   region.memorySize = memory.length;
   region.userspaceAddr = memory.address;
   requestKvm(vm, KVM_SET_USER_MEMORY_REGION, bytes);
-}
-
-function onlyBuffer(mapping: Mapping): ArrayBuffer {
-  const [window] = mapping.windows();
-  if (window === undefined) throw new RangeError("The mapping is empty");
-  return window.buffer;
 }

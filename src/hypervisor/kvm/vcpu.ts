@@ -8,9 +8,9 @@ import {
 import { SIGURG } from "../../abi/linux.x64.generated.ts";
 import type { CpuProfile, EntryState } from "../../arch/cpu.ts";
 import { interruptibleIoctl } from "../../sys/linux/ioctl.ts";
-import { foreignWindows } from "../../sys/linux/mapping.ts";
 import { EAGAIN, EINTR, errnoName } from "../../sys/linux/system-error.ts";
 import { blockSignal, takeSignal, threadId } from "../../sys/linux/thread.ts";
+import { foreignBytes } from "../../sys/native-function.ts";
 import type { BackendState } from "../state.ts";
 import type { Vcpu, VcpuTicket } from "../vcpu.ts";
 import type { VcpuExit } from "../vcpu-exit.ts";
@@ -28,8 +28,7 @@ import { restoreVcpuState, saveVcpuState } from "./x64/vcpu-state.ts";
  */
 export function openKvmVcpu(opened: VcpuTicket): Vcpu {
   const ticket = kvmTicket(opened);
-  const [window] = foreignWindows(ticket.runAddress, ticket.runLength);
-  if (window === undefined) throw new RangeError("The run page is empty");
+  const runPage = foreignBytes(ticket.runAddress, ticket.runLength);
   const mask = blockSignal(SIGURG);
   // A kick that came too late for this thread's last vCPU is not for this one.
   takeSignal(SIGURG);
@@ -41,7 +40,7 @@ export function openKvmVcpu(opened: VcpuTicket): Vcpu {
   requestKvm(ticket.fd, KVM_SET_SIGNAL_MASK, bytes);
   // Pairs with the load in `KvmVm.kick`.
   Atomics.store(ticket.thread, 0, threadId());
-  return new KvmVcpu(ticket, window.buffer);
+  return new KvmVcpu(ticket, runPage.buffer);
 }
 
 class KvmVcpu implements Vcpu {

@@ -69,8 +69,8 @@ export class KvmVm implements Vm {
   }
 
   addMemory(start: Gpa, memory: HostMemory, { readOnly = false }: MemorySlotOptions = {}): MemorySlot {
-    const region = { start, length: memory.length, readOnly, windows: memory.windows() };
-    this.#memory.add(region);
+    const bytes = (offset: number, length: number): Uint8Array => memory.bytes(offset, length);
+    this.#memory.add({ start, length: memory.length, readOnly, bytes });
     try {
       const number = firstFree(this.#slots);
       const slot = new KvmMemorySlot(this.#connection, {
@@ -126,10 +126,8 @@ export class KvmVm implements Vm {
     const fd = undo.use(new OwnedFd(requestKvm(this.#fd.fd, KVM_CREATE_VCPU, index)));
     const { runLength, traits } = this.#parts;
     const runPage = undo.use(mapRunPage(fd.fd, runLength));
-    const [window] = runPage.windows();
-    if (window === undefined) throw new RangeError("The run page is empty");
     const thread = new Int32Array(new SharedArrayBuffer(4));
-    this.#vcpus.set(index, { fd: fd.fd, run: new KvmRun(new DataView(window.buffer)), thread });
+    this.#vcpus.set(index, { fd: fd.fd, run: new KvmRun(new DataView(runPage.bytes().buffer)), thread });
     this.#owned.use(undo.move());
     return { backend: "kvm", index, fd: fd.fd, runAddress: runPage.address, runLength, thread, traits };
   }

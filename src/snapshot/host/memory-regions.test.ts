@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gpa } from "../../memory/address.ts";
-import { MappedMemory } from "../../memory/mapped-memory.ts";
+import { HeapMemory } from "../../memory/heap-memory.ts";
 import { memoryRuns } from "../memory-runs.ts";
 import { PageMap } from "../page-map.ts";
 import { contentOfRegions, mappingsOfRegions } from "./memory-regions.ts";
@@ -14,14 +14,7 @@ const regions = [
 ];
 
 test("the regions of a machine's memory follow each other in a snapshot", async (t) => {
-  const memory = new MappedMemory(
-    regions.map(({ start, length }) => ({
-      start: gpa(start),
-      length,
-      readOnly: false,
-      windows: [{ offset: 0, buffer: new ArrayBuffer(length) }],
-    })),
-  );
+  const memory = new HeapMemory(regions.map(({ start, length }) => ({ start: gpa(start), length })));
   memory.write(gpa(2 * MiB - 1), Uint8Array.of(1));
   memory.write(gpa(2 ** 32), Uint8Array.of(2));
   const content = contentOfRegions(memory, regions);

@@ -7,9 +7,8 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "../../abi/linux.x64.generated.ts";
-import type { MemoryWindow } from "../../memory/mapped-memory.ts";
 import { type Hva, hva } from "../hva.ts";
-import { foreignBuffer, lastErrno, NativeFunction } from "../native-function.ts";
+import { foreignBytes, lastErrno, NativeFunction } from "../native-function.ts";
 import { countClosed, countOpened } from "../open-resources.ts";
 import { checked, consumeErrno, systemError } from "./system-error.ts";
 
@@ -29,12 +28,6 @@ const nativeMprotect = new NativeFunction<[bigint, number, number], number>(
 
 /** MAP_FAILED as an unsigned pointer. */
 const mapFailed = 0xffff_ffff_ffff_ffffn;
-/**
- * An ArrayBuffer has to stay below 4 GiB on Node 20. A window of 3 GiB every 2 GiB means that any access of up to
- * 1 GiB lies inside one of them.
- */
-const windowLength = 0xc000_0000;
-const windowStep = 0x8000_0000;
 
 export interface MapOptions {
   /** PROT_ bits. */
@@ -79,12 +72,15 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * The bytes as zero-copy buffers: one up to 3 GiB, several overlapping ones for more.
+   * The bytes of `[offset, offset + length)`, by default the whole, without a copy; below 4 GiB at a time on Node 20.
    *
-   * Safety: neither the buffers nor views of them may be touched after this mapping is disposed of.
+   * Safety: they may not be touched after this mapping is disposed of.
    */
-  windows(): MemoryWindow[] {
-    return foreignWindows(this.address, this.length);
+  bytes(offset: number = 0, length: number = this.length - offset): Uint8Array<ArrayBuffer> {
+    const { address } = this;
+    if (length === 0) return new Uint8Array(0);
+    this.#checkRange(offset, length);
+    return foreignBytes(address + BigInt(offset), length);
   }
 
   /** Hints about `[offset, offset + length)`, by default the whole; MADV_DONTNEED drops its contents. */
@@ -127,21 +123,6 @@ export class Mapping implements Disposable {
     if (!inside || offset + length > this.length)
       throw new RangeError(`${length} bytes at ${offset} are not inside a mapping of ${this.length}`);
   }
-}
-
-/**
- * Buffers over memory that another thread of this process mapped.
- *
- * Safety: the range must be mapped, and stay so for as long as the buffers are used.
- */
-export function foreignWindows(address: Hva, length: number): MemoryWindow[] {
-  const windows: MemoryWindow[] = [];
-  let end = 0;
-  for (let offset = 0; end < length; offset += windowStep) {
-    end = Math.min(length, offset + windowLength);
-    windows.push({ offset, buffer: foreignBuffer(address + BigInt(offset), end - offset) });
-  }
-  return windows;
 }
 
 /** Safety: with MAP_FIXED the caller owns the whole range already. */
