@@ -18,7 +18,7 @@ import type { WorkingSet } from "../../snapshot/working-set.ts";
 import type { DescriptorWatch } from "../../sys/linux/descriptor-watch.ts";
 import type { EngineConfig } from "../engine.ts";
 import type { PhaseClock } from "../phase-clock.ts";
-import type { RamSlot } from "./machine-shell.ts";
+import type { RamSlot, ShellShape } from "./machine-shell.ts";
 import type { MachineState } from "./machine-state.ts";
 import { putRootImage, rootRegionLengthOf } from "./root-image.ts";
 import { mapSavedRam } from "./saved-ram.ts";
@@ -139,11 +139,16 @@ function bringInKnown(parts: MachineParts, { workingSet }: SavedState): void {
   if (workingSet !== undefined && workingSet !== "sought") bringIn(parts, workingSet);
 }
 
+/** What its shell has to be like. */
+export function shellShapeOf({ cpus, memoryMiB, rootfs }: VmmConfig): ShellShape {
+  const rootLength = typeof rootfs === "string" ? rootRegionLengthOf(rootfs) : rootfs.emptyLength;
+  return { cpus, memoryMiB, rootLength };
+}
+
 /** Everything that a machine has, whatever it begins with; undone by `undo`. */
 export function assemble(config: VmmConfig, { watch, undo, clock, source }: Assembly): MachineParts {
-  const { cpus, memoryMiB, rootfs } = config;
-  const rootLength = typeof rootfs === "string" ? rootRegionLengthOf(rootfs) : rootfs.emptyLength;
-  const shell = undo.use(spareShells.take({ cpus, memoryMiB, rootLength }));
+  const { memoryMiB, rootfs } = config;
+  const shell = undo.use(spareShells.take(shellShapeOf(config)));
   const { vm, ram, root, vcpus, serialLine } = shell;
   clock.mark("make VM");
   if (source !== undefined) mapSavedRam(source.memory, ram, { singly: source.workingSet === "sought" });

@@ -5,8 +5,6 @@ import { PhaseClock } from "../phase-clock.ts";
 import { hypervisor } from "./hypervisor.ts";
 import { rememberUsable } from "./remember-usable-kvm.ts";
 import { restoreSnapshot, useSnapshot } from "./restore-snapshot.ts";
-import { rootRegionLengthOf } from "./root-image.ts";
-import { spareShells } from "./spare-shells.ts";
 import { useTemplate } from "./template.ts";
 import { thisHost } from "./this-host.ts";
 import { isKnownUsable } from "./usable-kvm.ts";
@@ -49,8 +47,6 @@ export const vmmEngine: Engine = {
   unfit: (manifest, shape) => checkFits(manifest, thisHost(shape)),
 
   async start(config: EngineConfig): Promise<EngineMachine> {
-    const { cpus, memoryMiB, rootfs } = config;
-    spareShells.expectMore({ cpus, memoryMiB, rootLength: rootRegionLengthOf(rootfs) });
     const clock = new PhaseClock();
     const { origin } = config;
     if (origin.kind === "boot") {

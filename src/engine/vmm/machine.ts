@@ -28,12 +28,14 @@ import {
   resetMachine,
   restoreMachine,
   type SavedState,
+  shellShapeOf,
   type VmmConfig,
 } from "./build-machine.ts";
 import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
 import { type RamPiece, type RamSlot, regionsOf } from "./machine-shell.ts";
 import { saveMachineState } from "./machine-state.ts";
+import { spareShells } from "./spare-shells.ts";
 import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
 import type { VcpuThread } from "./vcpu-thread.ts";
@@ -271,6 +273,7 @@ export class VmmMachine implements EngineMachine {
 
   answered(what: "setup" | "command"): void {
     const { config, snapshot } = this.#beginning;
+    if (what === "setup") spareShells.expectMore(shellShapeOf(config));
     if (snapshot === undefined || this.#saved === undefined || !this.#seeks || this.#isKilled) return;
     // A command that touches too much leaves what the set-up has touched.
     const workingSet = keepWorkingSet(new Home(config.home), snapshot, this.#built.ram);

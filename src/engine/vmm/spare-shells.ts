@@ -1,6 +1,6 @@
 import { type MachineShell, makeShell, type ShellShape } from "./machine-shell.ts";
 
-/** Made when no machine was started for this long: a spare must not compete with a guest that starts. */
+/** Made when no machine has become ready for this long: a spare must not compete with a guest that starts. */
 const calmMs = 500;
 /** What was expected for so long does not come. */
 const idleMs = 60_000;
@@ -35,7 +35,7 @@ export class SpareShells implements Disposable {
     return spare.shell;
   }
 
-  /** To be called when a machine of this shape was started. A process's first, which may be its only one, leaves none. */
+  /** To be called when a machine of this shape is set up. A process's first, which may be its only one, leaves none. */
   expectMore(shape: ShellShape): void {
     this.#started += 1;
     if (this.#started < 2) return;
