@@ -27,8 +27,9 @@ export class Operation<T> implements StreamListener {
   readonly #outputs: readonly [OutputChannel, OutputChannel];
   #writeChain: Promise<void> = Promise.resolve();
   #creditWaiter: Deferred<void> | undefined;
-  /** Why no more input is taken; undefined as long as it is. */
-  #inputError: Error | undefined;
+  /** Makes the error that says why no more input is taken; undefined as long as it is. Few ask, and an error takes long to make. */
+  #inputError: (() => Error) | undefined;
+  #hasStarted = false;
   #cancelled = false;
 
   /** The number that the guest's STARTED carries. */
@@ -58,7 +59,7 @@ export class Operation<T> implements StreamListener {
   endInput(): Promise<void> {
     return this.#chain(async () => {
       if (this.#inputError !== undefined) return;
-      this.#inputError = new SupermachineError("INVALID_ARGUMENT", "The input was already ended");
+      this.#inputError = () => new SupermachineError("INVALID_ARGUMENT", "The input was already ended");
       await this.#stream.send(FrameType.EOF, Channel.INPUT);
     });
   }
@@ -89,19 +90,13 @@ export class Operation<T> implements StreamListener {
         this.#wakeWriter();
         break;
       case FrameType.STARTED:
+        this.#hasStarted = true;
         this.#started.resolve(
           new DataView(frame.payload.buffer, frame.payload.byteOffset).getUint32(0, true),
         );
         break;
       case FrameType.INPUT_CLOSED:
-        this.#inputError ??= new SupermachineError(
-          this.#plan.code,
-          `The input of '${this.#plan.description}' was closed`,
-          {
-            data: { errno: "EPIPE" },
-          },
-        );
-        this.#wakeWriter();
+        this.#closeInput("was closed");
         break;
       default:
         this.#end(frame.payload);
@@ -130,17 +125,22 @@ export class Operation<T> implements StreamListener {
       return;
     }
     const value = this.#plan.decode(outcome);
-    this.#started.reject(new SupermachineError("AGENT_PROTOCOL", "The operation ended before it started"));
-    this.#inputError ??= new SupermachineError(this.#plan.code, `'${this.#plan.description}' has ended`, {
-      data: { errno: "EPIPE" },
-    });
-    this.#wakeWriter();
+    if (!this.#hasStarted)
+      this.#started.reject(new SupermachineError("AGENT_PROTOCOL", "The operation ended before it started"));
+    this.#closeInput("is no more, as it has ended");
     for (const { queue } of this.#outputs) queue.end();
     this.#result.resolve(value);
   }
 
+  #closeInput(how: string): void {
+    const { code, description } = this.#plan;
+    this.#inputError ??= () =>
+      new SupermachineError(code, `The input of '${description}' ${how}`, { data: { errno: "EPIPE" } });
+    this.#wakeWriter();
+  }
+
   #finish(error: Error): void {
-    this.#inputError = error;
+    this.#inputError = () => error;
     this.#wakeWriter();
     this.#started.reject(error);
     for (const { queue } of this.#outputs) queue.fail(error);
@@ -149,7 +149,7 @@ export class Operation<T> implements StreamListener {
 
   async #write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
-      if (this.#inputError !== undefined) throw this.#inputError;
+      if (this.#inputError !== undefined) throw this.#inputError();
       const room = Math.min(this.#stream.inputCredit, MAX_PAYLOAD_BYTES, bytes.length - at);
       if (room === 0) {
         this.#creditWaiter = deferred();
@@ -159,7 +159,7 @@ export class Operation<T> implements StreamListener {
       await this.#stream.send(FrameType.DATA, Channel.INPUT, bytes.subarray(at, at + room));
       at += room;
     }
-    if (this.#inputError !== undefined) throw this.#inputError;
+    if (this.#inputError !== undefined) throw this.#inputError();
   }
 
   #chain(step: () => Promise<void>): Promise<void> {

@@ -26,8 +26,10 @@ export class IdleMemory implements Disposable {
   #operations = 0;
   #holds = 0;
   #isIdle = true;
+  #idleSince = 0;
   #isAsking = false;
-  #cancel: () => void = () => {};
+  /** Undefined while none runs. It outlives uses, which are many and short: it is set once in `afterMs`, not for each of them. */
+  #cancel: (() => void) | undefined;
   #isOver = false;
 
   constructor(agent: Pick<Agent, "reclaim">, { afterMs, clock = hostClock }: IdleMemoryOptions) {
@@ -57,7 +59,7 @@ export class IdleMemory implements Disposable {
   /** Nothing more is asked of the guest, which may be gone. */
   [Symbol.dispose](): void {
     this.#isOver = true;
-    this.#cancel();
+    this.#cancel?.();
   }
 
   #update(): void {
@@ -65,8 +67,19 @@ export class IdleMemory implements Disposable {
     const isIdle = underWay <= 0 && this.#holds === 0;
     if (this.#isOver || isIdle === this.#isIdle) return;
     this.#isIdle = isIdle;
-    this.#cancel();
-    if (isIdle) this.#cancel = this.#clock.timer(this.#afterMs, () => void this.#ask());
+    if (!isIdle) return;
+    this.#idleSince = this.#clock.now();
+    this.#wait(this.#afterMs);
+  }
+
+  #wait(ms: number): void {
+    this.#cancel ??= this.#clock.timer(ms, () => {
+      this.#cancel = undefined;
+      if (!this.#isIdle) return;
+      const left = this.#idleSince + this.#afterMs - this.#clock.now();
+      if (left > 0) this.#wait(left);
+      else void this.#ask();
+    });
   }
 
   async #ask(): Promise<void> {

@@ -124,7 +124,7 @@ export class Monitor {
 
   /** To be called when somebody's first command has ended. */
   answered(): void {
-    if (this.info.exit === undefined) this.#guest.answered?.("command");
+    if (this.#keeper.info.exit === undefined) this.#guest.answered?.("command");
   }
 
   /** Only once it is up: a command that ends at once must not end a machine that is still being started. */
@@ -150,7 +150,7 @@ export class Monitor {
   /** Throws `MACHINE_NOT_RUNNING` before the boot and after the end. */
   agent(): Agent {
     const { hub } = this.#session;
-    if (hub === undefined || this.info.exit !== undefined) throw notRunning(this.info);
+    if (hub === undefined || this.#keeper.info.exit !== undefined) throw notRunning(this.info);
     return hub.agent;
   }
 

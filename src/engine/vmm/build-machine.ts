@@ -72,8 +72,8 @@ export type VmmConfig = Omit<EngineConfig, "rootfs"> & {
 /** Any number above 2: it is not seen outside its own machine. */
 const guestCid = 3;
 
-/** In ms. Between two packets of a command less time passes, most of the time. */
-const moment = 20;
+/** In ms. Between two packets of a command less time passes, also on a slow machine; no driver waits for it. */
+const moment = 100;
 
 function later(task: () => void): () => void {
   const timer = setTimeout(task, moment);
