@@ -93,6 +93,7 @@ struct output {
   uint8_t channel;
   bool readable; /* the loop said so, and no read has found it empty since */
   bool ended;
+  bool is_flood; /* it has filled a whole frame */
   uint32_t credit;
   uint64_t sent;
   uint64_t due; /* `sent` must reach this before the stream may end: what was in the pipe when the process ended */

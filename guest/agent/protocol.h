@@ -2,13 +2,13 @@
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 
-#define PROTOCOL_VERSION 3
+#define PROTOCOL_VERSION 4
 #define PREAMBLE_MAGIC "SMAGENT\xf7"
 #define PREAMBLE_BYTES 32
 #define HEADER_BYTES 12
 #define MAX_PAYLOAD 65536u
 #define MAX_REQUEST (4u << 20)
-#define INITIAL_CREDIT 262144u
+#define INITIAL_CREDIT 524288u
 #define MAX_STREAMS 1024
 
 enum frame_type {

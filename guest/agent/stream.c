@@ -1,6 +1,7 @@
 /* One operation: what the host may send and is owed, from its request to its one DONE. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,9 @@
 
 #include "agent.h"
 
-#define CREDIT_STEP (INITIAL_CREDIT / 4)
+#define CREDIT_STEP (INITIAL_CREDIT / 2)
+/* Of the pipe of a command that writes much. */
+#define FLOOD_PIPE 262144
 /* How long background processes may still add to the output of a command that has ended. */
 #define GRACE_MS 100
 /* All requests that are still incomplete, together. */
@@ -327,6 +330,11 @@ static bool emit_output(struct output *o) {
     close_source(&o->source);
     frame_commit(s->id, FRAME_EOF, o->channel, 0);
     return true;
+  }
+  if (got == MAX_PAYLOAD && !o->is_flood) {
+    /* A writer that fills its pipe would take turns with us. What is no pipe refuses. */
+    o->is_flood = true;
+    fcntl(o->source.fd, F_SETPIPE_SZ, FLOOD_PIPE);
   }
   o->credit -= (uint32_t)got;
   o->sent += (uint64_t)got;

@@ -61,14 +61,23 @@ static void open_console(void) {
   connection_open(fd, true);
 }
 
+/* The kernel sends no further ahead than its own buffer reaches, whatever the host could take. */
+static int vsock_socket(void) {
+  int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  uint64_t bytes = INITIAL_CREDIT;
+  setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &bytes, sizeof bytes);
+  setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &bytes, sizeof bytes);
+  return fd;
+}
+
 static void open_vsock(unsigned port) {
   struct sockaddr_vm any = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
-  listener.fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  listener.fd = vsock_socket();
   if (listener.fd < 0 || bind(listener.fd, (struct sockaddr *)&any, sizeof any) < 0 || listen(listener.fd, 8) < 0 ||
       watch(&listener, EPOLLIN) < 0)
     fatal("cannot listen on vsock port %u: %s", port, strerror(errno));
   struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
-  knock.fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  knock.fd = vsock_socket();
   if (knock.fd < 0) return;
   int result = connect(knock.fd, (struct sockaddr *)&host, sizeof host);
   if ((result < 0 && errno != EINPROGRESS) || watch(&knock, EPOLLOUT) < 0) close_source(&knock);

@@ -7,8 +7,8 @@ import type { AgentLink, LinkStream, StreamListener } from "./link.ts";
 import { Channel, FrameType, INITIAL_CREDIT_BYTES, MAX_PAYLOAD_BYTES } from "./protocol.ts";
 import type { ValueReader } from "./values.ts";
 
-/** Credit is returned in steps of this size: few frames, and the sender still never runs dry. */
-const CREDIT_STEP_BYTES = INITIAL_CREDIT_BYTES / 4;
+/** Credit is returned in steps of this size: few frames, as each interrupts the guest, and the sender still never runs dry. */
+const CREDIT_STEP_BYTES = INITIAL_CREDIT_BYTES / 2;
 
 /** What to ask, and how to read the answer. */
 export interface OperationPlan<T> extends Attempt {

@@ -4,7 +4,7 @@
  */
 
 /** Raised whenever a frame, a request or a result changes shape. Both sides must have the same. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** "SMAGENT" and a byte that no text has: the start of a preamble. */
 export const PREAMBLE_MAGIC: Uint8Array = Uint8Array.of(0x53, 0x4d, 0x41, 0x47, 0x45, 0x4e, 0x54, 0xf7);
@@ -19,7 +19,7 @@ export const MAX_PAYLOAD_BYTES = 65_536;
 /** One request, all its frames together: 2 MiB of arguments and environment (Linux's own limit) with room to spare. */
 export const MAX_REQUEST_BYTES: number = 4 << 20;
 /** What may be sent on each data channel of a stream before the other side grants more. */
-export const INITIAL_CREDIT_BYTES = 262_144;
+export const INITIAL_CREDIT_BYTES = 524_288;
 /** Streams that may be open at once on one connection. */
 export const MAX_STREAMS = 1024;
 

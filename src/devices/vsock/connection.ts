@@ -287,11 +287,15 @@ export class VsockConnection implements Connection {
     return Math.max(0, this.#peerBuffer - underWay);
   }
 
-  /** Credit is announced by the quarter of the buffer: rarely, and long before the guest has to wait for it. */
+  /**
+   * Credit is announced by three quarters of the buffer: before the guest has to wait for it, and rarely, as all packets of a
+   * connection that answers carry it anyway. Linux sends no further ahead than its own buffer reaches, whatever ours could take.
+   */
   #forward(bytes: number): void {
     this.#forwarded = (this.#forwarded + bytes) >>> 0;
     const unannounced = (this.#forwarded - this.#announced) >>> 0;
-    if (unannounced < this.#options.bufferBytes / 4) return;
+    const window = Math.min(this.#options.bufferBytes, this.#peerBuffer);
+    if (unannounced < (window / 4) * 3) return;
     this.#owesCredit = true;
     this.#poke();
   }

@@ -17,7 +17,7 @@ export interface VsockDeviceOptions {
   readonly guestCid: number;
   /** Connections at once, both ways together; more are refused. Default 512. */
   readonly maxConnections?: number;
-  /** Bytes of each connection that may wait for their reader on the host. Default 256 KiB. */
+  /** Bytes of each connection that may wait for their reader on the host. Default 512 KiB. */
   readonly bufferBytes?: number;
   /**
    * Calls a task a moment later, unless what is returned is called first. The guest need not know for so long that what it sent
@@ -89,7 +89,7 @@ export class VsockDevice implements VirtioDevice {
   constructor({
     guestCid,
     maxConnections = 512,
-    bufferBytes = 256 * 1024,
+    bufferBytes = 512 * 1024,
     later,
     state,
   }: VsockDeviceOptions) {
