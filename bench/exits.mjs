@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PhaseClock } from "../dist/src/engine/phase-clock.js";
 import { buildToBoot } from "../dist/src/engine/vmm/boot-machine.js";
-import { startVcpuThreads } from "../dist/src/engine/vmm/vcpu-threads.js";
+import { startVcpus } from "../dist/src/engine/vmm/start-vcpus.js";
 import { DescriptorWatch } from "../dist/src/sys/linux/descriptor-watch.js";
 import { writeTinyKernel } from "../dist/tests/engine/tiny-kernel.js";
 import { median, noKvm } from "./sample.mjs";
@@ -100,7 +100,7 @@ async function runOurs(folder, run) {
     new PhaseClock(),
   );
   const marks = [];
-  const threads = startVcpuThreads(machine, { onConsole: () => marks.push(performance.now()) });
+  const threads = startVcpus(machine, { onConsole: () => marks.push(performance.now()) });
   const end = await threads[0].ended;
   machine[Symbol.dispose]();
   if (end.kind !== "power-off") throw new Error(`The guest ended as ${JSON.stringify(end)}`);

@@ -121,7 +121,7 @@ export interface ReportedExit {
   readonly detail?: string;
 }
 
-export interface VcpuThread {
+export interface RunningVcpu {
   /** The next exit of this kind; others are dropped. Rejects after 45 s. */
   next(kind: string): Promise<ReportedExit>;
   /** Everything reported and not yet taken. */
@@ -131,7 +131,7 @@ export interface VcpuThread {
 }
 
 /** Runs a vCPU on a thread of its own until `stop`, or an exit after which it cannot go on. */
-export function startVcpu(guest: Guest, { index = 0, waitsForSipi = false } = {}): VcpuThread {
+export function startVcpu(guest: Guest, { index = 0, waitsForSipi = false } = {}): RunningVcpu {
   const ticket = ticketOf(guest.tickets, index);
   const stopFlag = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL("./vcpu.worker.js", import.meta.url), {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gsi } from "../../src/hypervisor/irq-line.ts";
-import { openGuest, skip, startVcpu, type VcpuThread } from "./guest.ts";
+import { openGuest, type RunningVcpu, skip, startVcpu } from "./guest.ts";
 
 /** Real mode: sets up the first interrupt controller with vectors from 0x20, then sleeps between interrupts. */
 // biome-ignore format: one instruction per line
@@ -79,7 +79,7 @@ test("the timer ticks without an exit of its own", { skip }, async (t) => {
 });
 
 /** Where exits are slow, one tick can follow another before the guest is back from its handler: order is no matter. */
-async function untilPort(thread: VcpuThread, port: number): Promise<void> {
+async function untilPort(thread: RunningVcpu, port: number): Promise<void> {
   while ((await thread.next("pio-out")).port !== port);
 }
 

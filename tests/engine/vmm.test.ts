@@ -10,7 +10,7 @@ import type { EngineConfig } from "../../src/engine/engine.ts";
 import { PhaseClock } from "../../src/engine/phase-clock.ts";
 import { bootMachine, buildToBoot } from "../../src/engine/vmm/boot-machine.ts";
 import type { VmmMachine } from "../../src/engine/vmm/machine.ts";
-import { startVcpuThreads } from "../../src/engine/vmm/vcpu-threads.ts";
+import { startVcpus } from "../../src/engine/vmm/start-vcpus.ts";
 import type { VcpuTicket } from "../../src/hypervisor/vcpu.ts";
 import { DescriptorWatch } from "../../src/sys/linux/descriptor-watch.ts";
 import { openResources } from "../../src/sys/open-resources.ts";
@@ -89,7 +89,7 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
   test("a vCPU thread that is ended by force ends the machine as failed, and leaks nothing", async () => {
     const before = await settled(held);
     const built = buildToBoot(config("idle", { cpus: 2 }), watch, new PhaseClock());
-    const threads = startVcpuThreads(built, { onConsole: () => {} });
+    const threads = startVcpus(built, { onConsole: () => {} });
     await new Promise((resolve) => setTimeout(resolve, 200));
     threads[0]?.terminate();
     const result = await threads[0]?.ended;
@@ -116,7 +116,7 @@ describe("a machine of the vmm engine", { skip: noKvm }, () => {
     const built = buildToBoot(config("idle", { cpus: 3 }), watch, new PhaseClock());
     const [first, ...others] = built.vcpus;
     const broken = { ...built, vcpus: [{ ...first, fd: 9999 } as unknown as VcpuTicket, ...others] };
-    const threads = startVcpuThreads(broken, { onConsole: () => {} });
+    const threads = startVcpus(broken, { onConsole: () => {} });
     const failure = await threads[0]?.ended;
     assert.equal(failure?.kind, "failed");
     await new Promise((resolve) => setTimeout(resolve, 500));

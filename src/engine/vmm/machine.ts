@@ -35,11 +35,11 @@ import { type ExitCounts, sumExits } from "./exit-counts.ts";
 import { agentPort, guestDevices } from "./guest-devices.ts";
 import { type RamPiece, type RamSlot, regionsOf } from "./machine-shell.ts";
 import { saveMachineState } from "./machine-state.ts";
+import type { RunningVcpu } from "./running-vcpu.ts";
 import { spareShells } from "./spare-shells.ts";
+import { startVcpus } from "./start-vcpus.ts";
 import { thisHost } from "./this-host.ts";
 import type { VcpuEnd } from "./vcpu-protocol.ts";
-import type { VcpuThread } from "./vcpu-thread.ts";
-import { startVcpuThreads } from "./vcpu-threads.ts";
 import { keepWorkingSet } from "./working-set.ts";
 
 /** A machine's memory, while it may change. */
@@ -90,7 +90,7 @@ export class VmmMachine implements EngineMachine {
   readonly takesFreedMemory: boolean = true;
   readonly #console: ConsoleLog = new ConsoleLog();
   readonly #built: BuiltMachine;
-  readonly #threads: readonly VcpuThread[];
+  readonly #vcpus: readonly RunningVcpu[];
   readonly #timings: { spawnedMs?: number; consoleMs?: number } = {};
   readonly #beginning: Beginning;
   /** What a reset puts back. */
@@ -135,7 +135,7 @@ export class VmmMachine implements EngineMachine {
     this.#seeks = saved?.workingSet === "sought";
     this.origin = origin;
     this.vsockSocket = built.vsockSocket;
-    this.#threads = startVcpuThreads(built, {
+    this.#vcpus = startVcpus(built, {
       onConsole: (bytes) => {
         this.#timings.consoleMs ??= performance.now() - started;
         this.#console.push(bytes);
@@ -156,7 +156,7 @@ export class VmmMachine implements EngineMachine {
   }
 
   exitCounts(): ExitCounts {
-    return sumExits(this.#threads.map((thread) => thread.exitCounts));
+    return sumExits(this.#vcpus.map((vcpu) => vcpu.exitCounts));
   }
 
   consoleLines(): readonly string[] {
@@ -165,7 +165,7 @@ export class VmmMachine implements EngineMachine {
 
   async kill(): Promise<void> {
     this.#isKilled = true;
-    for (const thread of this.#threads) thread.stop();
+    for (const vcpu of this.#vcpus) vcpu.stop();
     await this.exited;
   }
 
@@ -178,7 +178,7 @@ export class VmmMachine implements EngineMachine {
    * Rejects with MACHINE_EXITED when it ends meanwhile.
    */
   async pause(): Promise<PausedMachine> {
-    await this.#pauseThreads();
+    await this.#pauseVcpus();
     try {
       await this.#built.slots.hold();
       return this.#save();
@@ -194,7 +194,7 @@ export class VmmMachine implements EngineMachine {
       components: saveMachineState(this.#built),
       ram,
       content: this.#content(),
-      cpus: this.#threads.length,
+      cpus: this.#vcpus.length,
       slots: slots.names,
     };
   }
@@ -202,7 +202,7 @@ export class VmmMachine implements EngineMachine {
   /** Lets a paused machine go on. */
   resume(): void {
     this.#built.slots.release();
-    for (const thread of this.#threads) thread.resume();
+    for (const vcpu of this.#vcpus) vcpu.resume();
   }
 
   /**
@@ -254,7 +254,7 @@ export class VmmMachine implements EngineMachine {
       throw new SupermachineError("UNSUPPORTED", "A machine that was booted cannot be reset", {
         hint: "Create it without 'snapshot: false' (--no-snapshot)",
       });
-    await this.#pauseThreads();
+    await this.#pauseVcpus();
     resetMachine(this.#built, saved);
     this.#agent = this.#connectAgent();
     this.resume();
@@ -289,8 +289,8 @@ export class VmmMachine implements EngineMachine {
     return this.#built.balloon.gauges.actualPages / pagesPerMebibyte;
   }
 
-  async #pauseThreads(): Promise<void> {
-    await Promise.all(this.#threads.map((thread) => thread.pause()));
+  async #pauseVcpus(): Promise<void> {
+    await Promise.all(this.#vcpus.map((vcpu) => vcpu.pause()));
   }
 
   /** A fresh guest's agent knocks when it is ready; a restored one's waits for us. */
@@ -314,21 +314,21 @@ export class VmmMachine implements EngineMachine {
 
   /** The first vCPU that ends, ends the machine; everything is released before anyone hears of it. */
   async #watch(): Promise<EngineExit> {
-    const first = await Promise.race(this.#threads.map((thread) => thread.ended));
+    const first = await Promise.race(this.#vcpus.map((vcpu) => vcpu.ended));
     this.#hasEnded = true;
-    await this.#stopThreads();
+    await this.#stopVcpus();
     await this.#inspections;
     this.#built[Symbol.dispose]();
     return this.#explain(first);
   }
 
-  async #stopThreads(): Promise<void> {
-    for (const thread of this.#threads) thread.stop();
+  async #stopVcpus(): Promise<void> {
+    for (const vcpu of this.#vcpus) vcpu.stop();
     const force = setTimeout(() => {
-      for (const thread of this.#threads) thread.terminate();
+      for (const vcpu of this.#vcpus) vcpu.terminate();
     }, stopGraceMs);
     try {
-      await Promise.all(this.#threads.map((thread) => thread.ended));
+      await Promise.all(this.#vcpus.map((vcpu) => vcpu.ended));
     } finally {
       clearTimeout(force);
     }

@@ -21,13 +21,7 @@ import { MmioTransport, type TransportHooks } from "../../virtio/mmio-transport.
 import { transportRegisters, transportRegistersLength } from "../../virtio/transport-registers.ts";
 import { countExit } from "./exit-counts.ts";
 import { askMonitor, type DeviceRequest } from "./mailbox.ts";
-import {
-  type VcpuEnd,
-  type VcpuMessage,
-  type VcpuThreadData,
-  WISH_PAUSE,
-  WISH_STOP,
-} from "./vcpu-protocol.ts";
+import { type VcpuEnd, type VcpuJob, type VcpuMessage, WISH_PAUSE, WISH_STOP } from "./vcpu-protocol.ts";
 
 /** Console output is handed over at the end of a line, or when this much has come together. */
 const consoleChunk = 256;
@@ -39,7 +33,7 @@ const idleName = "idle vcpu";
  * What a thread does for one vCPU, from start to end: runs the guest and answers its accesses. Those to registers are
  * answered from shared memory; only what changes a device goes to the monitor.
  */
-export function runVcpu(data: VcpuThreadData, send: (message: VcpuMessage) => void): void {
+export function runVcpu(data: VcpuJob, send: (message: VcpuMessage) => void): void {
   let end: VcpuEnd;
   try {
     end = new VcpuLoop(data, send).run();
@@ -51,7 +45,7 @@ export function runVcpu(data: VcpuThreadData, send: (message: VcpuMessage) => vo
 }
 
 class VcpuLoop {
-  readonly #data: VcpuThreadData;
+  readonly #data: VcpuJob;
   readonly #send: (message: VcpuMessage) => void;
   readonly #wish: Int32Array;
   readonly #memoryBus: Bus = new Bus();
@@ -59,7 +53,7 @@ class VcpuLoop {
   readonly #console: number[] = [];
   #end: VcpuEnd | undefined;
 
-  constructor(data: VcpuThreadData, send: (message: VcpuMessage) => void) {
+  constructor(data: VcpuJob, send: (message: VcpuMessage) => void) {
     this.#data = data;
     this.#send = send;
     this.#wish = new Int32Array(data.wish);
@@ -77,7 +71,7 @@ class VcpuLoop {
     // After an access, the guest's instruction is complete only once the guest was entered again.
     let isBetweenInstructions = true;
     while (this.#end === undefined) {
-      // Pairs with the stores in `VcpuThread`, which kicks afterwards.
+      // Pairs with the stores in `RunningVcpu`, which kicks afterwards.
       const wish = Atomics.load(this.#wish, 0);
       if (wish === WISH_STOP) break;
       if (wish >= WISH_PAUSE) {

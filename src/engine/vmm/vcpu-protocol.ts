@@ -1,8 +1,8 @@
 import type { CpuProfile, EntryState } from "../../arch/cpu.ts";
 import type { VcpuTicket } from "../../hypervisor/vcpu.ts";
 
-/** All that a vCPU's thread is given: plain data and shared memory. */
-export interface VcpuThreadData {
+/** What a thread is given to run a vCPU: plain data and shared memory. */
+export interface VcpuJob {
   readonly ticket: VcpuTicket;
   readonly start: VcpuStart;
   /** The registers of every virtio slot, one after the other. */

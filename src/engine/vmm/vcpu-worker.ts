@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import type { VcpuMessage, VcpuThreadData } from "./vcpu-protocol.ts";
+import type { VcpuJob, VcpuMessage } from "./vcpu-protocol.ts";
 
 /** A loop around KVM_RUN needs little; the defaults would reserve for a whole program. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 32, stackSizeMb: 1 };
@@ -32,7 +32,7 @@ export class VcpuWorker {
   }
 
   /** Has the thread run a vCPU, of which the last message is its end. */
-  run(data: VcpuThreadData, onMessage: (message: VcpuMessage) => void): void {
+  run(data: VcpuJob, onMessage: (message: VcpuMessage) => void): void {
     this.#onMessage = onMessage;
     this.#worker.ref();
     this.#worker.postMessage(data);

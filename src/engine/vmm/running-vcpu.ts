@@ -2,8 +2,8 @@ import { SupermachineError } from "../../errors/supermachine-error.ts";
 import { answerVcpu, type DeviceRequest } from "./mailbox.ts";
 import {
   type VcpuEnd,
+  type VcpuJob,
   type VcpuMessage,
-  type VcpuThreadData,
   WISH_PAUSE,
   WISH_RUN,
   WISH_STOP,
@@ -11,8 +11,8 @@ import {
 import type { VcpuWorker } from "./vcpu-worker.ts";
 import { vcpuWorkers } from "./vcpu-workers.ts";
 
-export interface VcpuThreadOptions {
-  readonly data: VcpuThreadData;
+export interface RunningVcpuOptions {
+  readonly data: VcpuJob;
   /** Taken from `vcpuWorkers`, and given back by us. */
   readonly worker: VcpuWorker;
   /** Makes the vCPU leave the guest soon. */
@@ -21,11 +21,11 @@ export interface VcpuThreadOptions {
   readonly onConsole: (bytes: Uint8Array) => void;
 }
 
-/** The monitor's handle on a thread that runs one vCPU. */
-export class VcpuThread {
-  /** Resolves when the thread has left the vCPU and nothing of it is in use any more; never rejects. */
+/** The monitor's handle on a vCPU that a thread runs, from its start to its end. */
+export class RunningVcpu {
+  /** Resolves when its thread has left it and nothing of it is in use any more; never rejects. */
   readonly ended: Promise<VcpuEnd>;
-  readonly #options: VcpuThreadOptions;
+  readonly #options: RunningVcpuOptions;
   /** The thread is ours no more. */
   #hasEnded = false;
   #isTerminated = false;
@@ -33,7 +33,7 @@ export class VcpuThread {
   #onPaused: (() => void) | undefined;
   #pauses = 0;
 
-  constructor(options: VcpuThreadOptions) {
+  constructor(options: RunningVcpuOptions) {
     this.#options = options;
     this.ended = this.#watch();
   }
@@ -43,7 +43,7 @@ export class VcpuThread {
     return this.#options.data.exitCounts;
   }
 
-  /** Asks the thread to end; `ended` tells when it has. */
+  /** Asks it to end; `ended` tells when it has. */
   stop(): void {
     this.#isStopping = true;
     this.#setWish(WISH_STOP);

@@ -2,16 +2,16 @@ import { VIRTIO_SLOTS } from "../../arch/x64/layout.ts";
 import type { BuiltMachine } from "./build-machine.ts";
 import { exitCountsLength } from "./exit-counts.ts";
 import { mailboxLength } from "./mailbox.ts";
+import { RunningVcpu } from "./running-vcpu.ts";
 import type { VcpuStart } from "./vcpu-protocol.ts";
-import { VcpuThread } from "./vcpu-thread.ts";
 import type { VcpuWorker } from "./vcpu-worker.ts";
 import { vcpuWorkers } from "./vcpu-workers.ts";
 
 /** Sets every vCPU of a machine running, each on a thread of its own. */
-export function startVcpuThreads(
+export function startVcpus(
   built: BuiltMachine,
   { onConsole }: { readonly onConsole: (bytes: Uint8Array) => void },
-): readonly VcpuThread[] {
+): readonly RunningVcpu[] {
   // All or none: a vCPU must not run while its machine is given up because another one cannot.
   const workers = vcpuWorkers.take(built.vcpus.length);
   return built.vcpus.map((ticket, index) => {
@@ -26,7 +26,7 @@ export function startVcpuThreads(
       exitCounts: new SharedArrayBuffer(exitCountsLength),
       wish: new SharedArrayBuffer(4),
     };
-    return new VcpuThread({
+    return new RunningVcpu({
       data,
       worker: workers[index] as VcpuWorker,
       kick: () => built.vm.kick(index),
