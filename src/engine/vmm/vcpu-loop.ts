@@ -26,8 +26,10 @@ import { type VcpuEnd, type VcpuJob, type VcpuMessage, WISH_PAUSE, WISH_STOP } f
 /** Console output is handed over at the end of a line, or when this much has come together. */
 const consoleChunk = 256;
 
-/** What the thread is called while it waits for a vCPU. */
-const idleName = "idle vcpu";
+/** To be called by a thread that waits for its first vCPU: what calls the system is loaded then, and not when there is one. */
+export function awaitVcpu(): void {
+  nameThread("idle vcpu");
+}
 
 /**
  * What a thread does for one vCPU, from start to end: runs the guest and answers its accesses. Those to registers are
@@ -40,7 +42,7 @@ export function runVcpu(data: VcpuJob, send: (message: VcpuMessage) => void): vo
   } catch (error) {
     end = { kind: "failed", detail: error instanceof Error ? error.message : String(error) };
   }
-  nameThread(idleName);
+  awaitVcpu();
   send({ kind: "end", end });
 }
 
