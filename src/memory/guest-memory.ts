@@ -23,7 +23,7 @@ export interface GuestMemory {
    * removed, and what is written later is not known to have been written (`Vm.logDirty`).
    */
   view(at: Gpa, length: number): Uint8Array;
-  /** The same of a range that may cross adjoining regions; to be written only if `writable` was asked for. */
+  /** The same of a range that may cross adjoining regions, or be longer; to be written only if `writable` was asked for. */
   slices(at: Gpa, length: number, options?: { readonly writable?: boolean }): Uint8Array[];
   /** To be called for memory that changes otherwise than through this interface: pages given back to the host. */
   changed(at: Gpa, length: number): void;

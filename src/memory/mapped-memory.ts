@@ -74,18 +74,20 @@ export class MappedMemory implements GuestMemory {
     const region = this.#regionOf(at, length);
     if (region === undefined) throw new GuestFault("Not guest memory", { address: at, length });
     this.#beforeWrite(region.region, at, length);
-    return this.#live(region, at, length);
+    const piece = this.#lookUp(at, length);
+    if (piece === undefined) return region.bytes(at, length);
+    return piece.bytes.subarray(at - piece.start, at - piece.start + length);
   }
 
   slices(at: Gpa, length: number, { writable = false }: { readonly writable?: boolean } = {}): Uint8Array[] {
     const slices: Uint8Array[] = [];
     for (let done = 0; done < length; ) {
       const position = at + done;
-      const region = this.#regionOf(position, 1);
-      if (region === undefined) throw new GuestFault("Not guest memory", { address: position, length: 1 });
-      const taken = Math.min(length - done, region.region.start + region.region.length - position);
-      if (writable) this.#beforeWrite(region.region, position, taken);
-      slices.push(this.#live(region, position, taken));
+      const piece = this.#lookUp(position, length - done) ?? this.#regionOf(position, 1)?.at(position);
+      if (piece === undefined) throw new GuestFault("Not guest memory", { address: position, length: 1 });
+      const taken = Math.min(length - done, piece.end - position);
+      if (writable) this.#beforeWrite(piece, position, taken);
+      slices.push(piece.bytes.subarray(position - piece.start, position - piece.start + taken));
       done += taken;
     }
     return slices;
@@ -159,13 +161,6 @@ export class MappedMemory implements GuestMemory {
     Atomics.store(piece.words, wordIndex(at, piece), value);
   }
 
-  /** Bytes of a range that the region holds. */
-  #live(region: RegionPieces, at: number, length: number): Uint8Array {
-    const piece = this.#lookUp(at, length);
-    if (piece === undefined) return region.bytes(at, length);
-    return piece.bytes.subarray(at - piece.start, at - piece.start + length);
-  }
-
   /** For a few bytes: they lie in one piece wherever they are. */
   #readable(at: number, length: number): Piece {
     const piece = this.#lookUp(at, length);
@@ -180,7 +175,7 @@ export class MappedMemory implements GuestMemory {
   }
 
   /** Before, not after: whoever takes the log and then looks sees either the bit or the bytes. */
-  #beforeWrite({ readOnly }: { readonly readOnly: boolean }, at: number, length: number): void {
+  #beforeWrite({ readOnly }: Pick<Piece, "readOnly">, at: number, length: number): void {
     if (readOnly) throw new GuestFault("Guest memory is read-only", { address: at, length });
     if (this.#logs !== undefined) for (const log of this.#logs) log.add(at, length);
   }
