@@ -17,10 +17,14 @@ describe("a copy of a machine", { skip: noSnapshots }, () => {
   let snapshot: string;
   before(async () => {
     home = new TestHome();
-    const main = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done";
+    const main =
+      "s=0.2; i=0; while :; do i=$((i+1)); echo tick $i; [ -e /tmp/enough ] && s=60; sleep $s; done";
     source = await Machine.create(testImage("busybox").layout, { ...small, command: ["sh", "-c", main] });
     await said(source, "echo kept >/root/file");
-    await inBackground(source, "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.1; done");
+    await inBackground(
+      source,
+      "i=0; until [ -e /tmp/enough ]; do i=$((i+1)); echo $i >/tmp/count; sleep 0.1; done",
+    );
     await inBackground(
       source,
       "until [ -e /tmp/enough ]; do od -An -v -N16 -tx1 /dev/urandom >>/tmp/random; done",
@@ -128,7 +132,7 @@ describe("a copy of a machine", { skip: noSnapshots }, () => {
 
   test("is one of many, which share what they have not written, and leave nothing", async () => {
     const count = times("SUPERMACHINE_FORKS", 5);
-    // Fifty copies that read all the time would leave one another nothing of the host.
+    // Fifty copies that do all this would leave one another nothing of the host.
     await said(source, "touch /tmp/enough");
     const forks = await source.fork(count);
     await using gone = new AsyncDisposalStack();
