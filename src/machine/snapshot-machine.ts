@@ -3,7 +3,7 @@ import { SnapshotStore } from "../snapshot/host/snapshot-store.ts";
 import { Home } from "../storage/home.ts";
 import type { CreationParts } from "./creation-parts.ts";
 import type { MachineLink } from "./machine-link.ts";
-import { sharedStartGate } from "./pool/host-limits.ts";
+import { sharedForkGate } from "./pool/host-limits.ts";
 import { restoreMachine } from "./restore-machine.ts";
 import { inspectIn } from "./snapshot.ts";
 import type { ForkOptions, RestoreOptions, SnapshotInfo, SnapshotOptions } from "./types.ts";
@@ -85,9 +85,9 @@ async function keeping<Value>(
   }
 }
 
-/** As many starts at once as this host can bear. */
+/** As many starts at once as this host does fastest. */
 async function admitted<Value>(start: () => Promise<Value>): Promise<Value> {
-  const ticket = sharedStartGate().request(1);
+  const ticket = sharedForkGate().request(1);
   await ticket.settled;
   try {
     return await start();

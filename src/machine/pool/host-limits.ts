@@ -6,6 +6,8 @@ const memoryShare = 0.8;
 
 /** Every pool of the process starts its machines through one gate: the host's limits are shared as well. */
 let starts: AdmissionGate | undefined;
+/** The copies of every machine of the process. */
+let forks: AdmissionGate | undefined;
 /** The memory of the machines of every pool of the process. */
 let memory: AdmissionGate | undefined;
 
@@ -16,6 +18,15 @@ let memory: AdmissionGate | undefined;
 export function sharedStartGate(): AdmissionGate {
   starts ??= new AdmissionGate(Math.max(16, 4 * availableParallelism()));
   return starts;
+}
+
+/**
+ * The gate on copies that start at once: 2 per core. A copy is work for a processor from its first moment to its last: more at
+ * once would be no faster together, and each so much later that it may be taken for one that hangs.
+ */
+export function sharedForkGate(): AdmissionGate {
+  forks ??= new AdmissionGate(2 * availableParallelism());
+  return forks;
 }
 
 /** The bound on guest memory, in MiB: a share of what the host has, or of what the process' cgroup may use. */
