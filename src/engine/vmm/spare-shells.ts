@@ -1,7 +1,7 @@
 import { type MachineShell, makeShell, type ShellShape } from "./machine-shell.ts";
 
 /** Made when no machine has become ready for this long: a spare must not compete with a guest that starts. */
-const calmMs = 500;
+const calmMs = 200;
 /** What was expected for so long does not come. */
 const idleMs = 60_000;
 
