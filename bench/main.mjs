@@ -58,7 +58,14 @@ const nMs = measureN();
 const results = [];
 for (const name of names) {
   console.error(`measuring ${name} ...`);
-  results.push(...(await subjects[name]({ engines })));
+  try {
+    results.push(...(await subjects[name]({ engines })));
+  } catch (error) {
+    // The other subjects are worth their time all the same.
+    console.error(`bench: ${name} failed: ${error.stack ?? error}`);
+    results.push({ what: name, skipped: error.message });
+    process.exitCode = 1;
+  }
 }
 
 const report = {
