@@ -64,6 +64,7 @@ static void open_console(void) {
 /* The kernel sends no further ahead than its own buffer reaches, whatever the host could take. */
 static int vsock_socket(void) {
   int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
   uint64_t bytes = INITIAL_CREDIT;
   setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &bytes, sizeof bytes);
   setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &bytes, sizeof bytes);
